@@ -1,0 +1,118 @@
+//! What happens, told once. The driver emits events; reports consume them. Nothing here prints.
+
+use std::path::PathBuf;
+
+use crate::verdict::Verdict;
+
+/// Something that happened while llmc worked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Work on a model's file, in bytes.
+    Download {
+        /// What is fetched and from where, e.g. `qwen2.5-coder-0.5b-instruct-q4_k_m.gguf from PyPI`.
+        what: String,
+        /// Bytes there so far.
+        done: u64,
+        /// All bytes, where known.
+        total: Option<u64>,
+    },
+    /// Something a person should know that is no error.
+    Note(String),
+    /// Something that is probably wrong.
+    Warning(String),
+    /// The model a run samples, and why it was chosen.
+    ModelChosen {
+        /// `provider/name`.
+        model: String,
+        /// E.g. "nothing is configured, no key in the environment, no local server".
+        why: String,
+    },
+    /// Work on a spec begins.
+    Started {
+        /// The spec.
+        spec: String,
+        /// Samples to draw at most.
+        samples: usize,
+        /// `provider/name`.
+        model: String,
+    },
+    /// Tokens were generated.
+    Tokens {
+        /// The spec.
+        spec: String,
+        /// How many since the last event.
+        count: usize,
+    },
+    /// A sample arrived.
+    Sampled {
+        /// The spec.
+        spec: String,
+        /// The sample's index, from 0.
+        index: usize,
+        /// Tokens generated.
+        tokens: usize,
+    },
+    /// A sample could not be drawn.
+    SampleFailed {
+        /// The spec.
+        spec: String,
+        /// The sample's index, from 0.
+        index: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A candidate was judged.
+    Judged {
+        /// The spec.
+        spec: String,
+        /// The candidate's id: a sample's number from 1, or the id it was given.
+        candidate: String,
+        /// What was found.
+        verdict: Verdict,
+    },
+    /// Work on a spec ended.
+    Finished(Finished),
+}
+
+/// The end of the work on one spec.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The spec.
+    pub spec: String,
+    /// How it ended.
+    pub status: Status,
+    /// Samples drawn.
+    pub sampled: usize,
+    /// Of them, those with Rust that parses, conforms and keeps to the policy.
+    pub parsed: usize,
+    /// Of them, those that compile.
+    pub compiled: usize,
+    /// Of them, those that pass every check.
+    pub passed: usize,
+    /// Groups of candidates, largest first: how many, and whether they pass.
+    pub clusters: Vec<(usize, bool)>,
+    /// The chosen sample's number, from 1, and the artifact's path in the workspace.
+    pub chosen: Option<(usize, PathBuf)>,
+    /// The commit made.
+    pub commit: Option<String>,
+    /// Wall time, in seconds.
+    pub seconds: f64,
+    /// Tokens generated.
+    pub tokens: usize,
+    /// For a spec that failed: why, in one line.
+    pub reason: Option<String>,
+}
+
+/// How the work on a spec ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// A new artifact was written.
+    Built,
+    /// The artifact was up to date.
+    Fresh,
+    /// A proposal waits for review.
+    Proposed,
+    /// There is no artifact.
+    Failed,
+}

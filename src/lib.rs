@@ -1,0 +1,25 @@
+//! llmc, a stochastic compiler: a spec denotes a distribution over programs; llmc samples it, validates
+//! what it drew, picks one program by what it does, and freezes it in git with its provenance.
+//!
+//! ARCHITECTURE.md is the map. A module uses only modules above it in this list (a test holds that).
+
+pub mod verdict;
+
+#[cfg(feature = "cli")]
+pub mod candidate;
+#[cfg(feature = "cli")]
+pub mod digest;
+#[cfg(feature = "cli")]
+pub mod event;
+#[cfg(feature = "cli")]
+pub mod model;
+#[cfg(feature = "cli")]
+pub mod prompt;
+#[cfg(feature = "cli")]
+pub mod sandbox;
+#[cfg(feature = "cli")]
+pub mod spec;
+#[cfg(feature = "cli")]
+pub mod syntax;
+#[cfg(feature = "cli")]
+pub mod toolchain;

@@ -1,0 +1,3 @@
+//! The `llmc` command: see `llmc::cli`.
+
+fn main() {}

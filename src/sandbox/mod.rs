@@ -1,0 +1,137 @@
+//! Processes for untrusted code: rustc on a candidate, and what it built. The only place that starts them.
+//!
+//! [`run`] blocks. Nothing here knows what is compiled or what the output means.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What kind of process it is; decides the system calls it may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// rustc and the linker it calls: may start processes, no network.
+    Compile,
+    /// A built candidate: threads, and nothing else.
+    Run,
+}
+
+/// One process to run.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// What kind it is.
+    pub role: Role,
+    /// Absolute path of the program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Its whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Its working directory.
+    pub directory: PathBuf,
+    /// Files and folders it may read and execute, beside what every process of its role needs.
+    pub readable: Vec<PathBuf>,
+    /// Folders it may write.
+    pub writable: Vec<PathBuf>,
+    /// What it is given on standard input.
+    pub input: Vec<u8>,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// Limits on one process and what it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// CPU time.
+    pub cpu: Duration,
+    /// Wall time: generous, for processes that sleep or wait.
+    pub wall: Duration,
+    /// Address space, in bytes.
+    pub memory: u64,
+    /// Size of one file, in bytes.
+    pub file: u64,
+    /// Output kept of each stream, in bytes; past [`Limits::flood`] the process is killed.
+    pub output: usize,
+    /// Output of both streams together at which the process is killed, in bytes.
+    pub flood: usize,
+    /// Open files.
+    pub files: u64,
+    /// Processes and threads it may add.
+    pub processes: u64,
+}
+
+impl Limits {
+    /// For rustc on one candidate.
+    pub const COMPILE: Self = Self {
+        cpu: Duration::from_secs(20),
+        wall: Duration::from_secs(60),
+        memory: 3 << 30,
+        file: 64 << 20,
+        output: 256 << 10,
+        flood: 4 << 20,
+        files: 256,
+        processes: 256,
+    };
+
+    /// For a built candidate.
+    pub const RUN: Self = Self {
+        cpu: Duration::from_secs(4),
+        wall: Duration::from_secs(20),
+        memory: 512 << 20,
+        file: 1 << 20,
+        output: 256 << 10,
+        flood: 4 << 20,
+        files: 16,
+        processes: 64,
+    };
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal ended it, and none of the limits below explains it.
+    Signaled(i32),
+    /// It used up its CPU time.
+    CpuTime,
+    /// It used up its wall time.
+    WallTime,
+    /// It wrote too much.
+    Flood,
+    /// It made a system call that its role may not.
+    Forbidden,
+}
+
+/// A process that ended. Whatever it started is gone too.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// How.
+    pub ending: Ending,
+    /// The beginning of its standard output.
+    pub stdout: Vec<u8>,
+    /// The beginning of its standard error.
+    pub stderr: Vec<u8>,
+    /// Whether output was dropped.
+    pub truncated: bool,
+    /// CPU time it used.
+    pub cpu: Duration,
+    /// Wall time it took.
+    pub wall: Duration,
+}
+
+/// Why a process could not be run. Never the process's own fault.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// This machine lacks a layer of the sandbox.
+    #[error("no sandbox on this machine: {0}")]
+    Unavailable(String),
+    /// It could not be started.
+    #[error("failed to start `{program}`")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
