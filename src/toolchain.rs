@@ -1,10 +1,23 @@
 //! rustc: where it is, how it is called, and what it says.
 //!
-//! Always the toolchain's own `rustc`, never the rustup shim and never cargo, and always inside the sandbox.
+//! Always the toolchain's own `rustc`, never the rustup shim and never cargo, and always inside the sandbox; only the
+//! questions of [`Toolchain::find`] are asked outside it, and they touch no candidate.
 
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use crate::sandbox::{Ending, Limits};
+use serde::Deserialize;
+
+use crate::sandbox::{self, Ending, Job, Limits, Role, SandboxError};
+
+/// Diagnostics kept of one compilation.
+const MAX_DIAGNOSTICS: usize = 500;
+/// Bytes kept of each text in a diagnostic.
+const MAX_TEXT: usize = 16 << 10;
+/// Spans kept of each diagnostic.
+const MAX_SPANS: usize = 16;
 
 /// The Rust toolchain that compiles candidates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,4 +109,267 @@ pub struct RustcSpan {
     pub end_column: usize,
     /// The label, if any.
     pub label: Option<String>,
+}
+
+/// Why there is no toolchain.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolchainError {
+    /// A program could not be run.
+    #[error("failed to run `{program}`")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A program ran and did not answer as rustc does.
+    #[error("`{program}` gave no answer: {said}")]
+    Answer {
+        /// The program with its arguments.
+        program: String,
+        /// What it said instead.
+        said: String,
+    },
+    /// There is no linker driver.
+    #[error("found no C compiler `cc` to link with")]
+    NoLinker,
+}
+
+impl Toolchain {
+    /// Finds the toolchain behind `rustc`, or behind the `rustc` on PATH.
+    ///
+    /// Starts three short processes, so a build with nothing to do should not call it.
+    ///
+    /// # Errors
+    /// [`ToolchainError`], when there is no rustc that answers or no linker.
+    pub fn find(rustc: Option<&Path>) -> Result<Self, ToolchainError> {
+        let asked = rustc.unwrap_or(Path::new("rustc"));
+        // The shim of rustup answers for the toolchain that it would start.
+        let sysroot = PathBuf::from(ask(asked.as_os_str(), &["--print", "sysroot"])?.trim_end());
+        let rustc = sysroot.join("bin").join("rustc");
+        let verbose = ask(rustc.as_os_str(), &["-vV"])?;
+        let version = verbose.lines().next().unwrap_or_default().to_owned();
+        let host = verbose.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned);
+        let Some(host) = host.filter(|_| version.starts_with("rustc ")) else {
+            return Err(ToolchainError::Answer { program: format!("{} -vV", rustc.display()), said: clip(&verbose) });
+        };
+        Ok(Self { rustc, sysroot, version, host, linker: linker()? })
+    }
+
+    /// Compiles one crate inside the sandbox.
+    ///
+    /// # Errors
+    /// [`SandboxError`], when rustc could not be started. That it failed, crashed or was killed is no error.
+    pub fn compile(&self, compile: &Compile) -> Result<Compiled, SandboxError> {
+        let finished = sandbox::run(&self.job(compile))?;
+        let (diagnostics, other) = read_diagnostics(&String::from_utf8_lossy(&finished.stderr), finished.truncated);
+        let artifact = Some(compile.artifact()).filter(|path| finished.ending == Ending::Exited(0) && path.is_file());
+        Ok(Compiled { ending: finished.ending, diagnostics, artifact, other })
+    }
+
+    /// The process that [`Toolchain::compile`] runs.
+    fn job(&self, compile: &Compile) -> Job {
+        let mut readable = vec![self.sysroot.join("bin"), self.sysroot.join("lib"), source_folder(&compile.root)];
+        readable.extend(self.linker.parent().map(Path::to_owned));
+        readable.extend(compile.externs.iter().map(|(_, rlib)| rlib.clone()));
+        readable.extend(compile.search.iter().cloned());
+        Job {
+            role: Role::Compile,
+            program: self.rustc.clone(),
+            arguments: self.argv(compile),
+            environment: [
+                ("PATH", OsStr::new("/usr/bin:/bin")),
+                ("LC_ALL", OsStr::new("C")),
+                ("TMPDIR", compile.out.as_os_str()),
+            ]
+            .map(|(name, value)| (name.into(), value.into()))
+            .into(),
+            directory: compile.out.clone(),
+            readable,
+            writable: vec![compile.out.clone()],
+            input: Vec::new(),
+            limits: compile.limits,
+        }
+    }
+
+    /// The arguments of rustc.
+    ///
+    /// Name and type of the crate are explicit, since attributes in the source could set them otherwise. Lints are never
+    /// capped: that would silently undo `-F unsafe-code`.
+    pub fn argv(&self, compile: &Compile) -> Vec<OsString> {
+        let kind = match compile.crate_type {
+            CrateType::Rlib => "rlib",
+            CrateType::Bin => "bin",
+        };
+        let mut argv: Vec<OsString> = Vec::new();
+        let mut push = |parts: &[&OsStr]| argv.push(parts.concat_os());
+        let text = OsStr::new;
+        push(&[compile.root.as_os_str()]);
+        push(&[text("--edition=2021")]);
+        push(&[text("--error-format=json")]);
+        push(&[text("--crate-name="), text(&compile.crate_name)]);
+        push(&[text("--crate-type="), text(kind)]);
+        let emit = if compile.metadata_only { "--emit=metadata=" } else { "--emit=link=" };
+        push(&[text(emit), compile.artifact().as_os_str()]);
+        push(&[text("--sysroot="), self.sysroot.as_os_str()]);
+        push(&[text("-Clinker="), self.linker.as_os_str()]);
+        for option in CODEGEN {
+            push(&[text("-C"), text(option)]);
+        }
+        if compile.forbid_unsafe {
+            push(&[text("-Funsafe-code")]);
+        }
+        for folder in &compile.search {
+            push(&[text("-Ldependency="), folder.as_os_str()]);
+        }
+        for (name, rlib) in &compile.externs {
+            push(&[text("--extern="), text(name), text("="), rlib.as_os_str()]);
+        }
+        argv
+    }
+}
+
+/// Fast to compile, strict when run.
+const CODEGEN: &[&str] = &[
+    "opt-level=0",
+    "debuginfo=0",
+    "overflow-checks=on",
+    "debug-assertions=on",
+    "panic=unwind",
+    "codegen-units=1",
+    "embed-bitcode=no",
+];
+
+impl Compile {
+    /// The file that is to be built.
+    fn artifact(&self) -> PathBuf {
+        self.out.join(match (self.metadata_only, self.crate_type) {
+            (true, _) => format!("lib{}.rmeta", self.crate_name),
+            (false, CrateType::Rlib) => format!("lib{}.rlib", self.crate_name),
+            (false, CrateType::Bin) => self.crate_name.clone(),
+        })
+    }
+}
+
+trait ConcatOs {
+    fn concat_os(&self) -> OsString;
+}
+
+impl ConcatOs for [&OsStr] {
+    fn concat_os(&self) -> OsString {
+        self.iter().fold(OsString::new(), |mut all, part| {
+            all.push(part);
+            all
+        })
+    }
+}
+
+fn source_folder(root: &Path) -> PathBuf {
+    root.parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+/// Absolute path of `cc`, as the shell finds it.
+fn linker() -> Result<PathBuf, ToolchainError> {
+    let usual = Path::new("/usr/bin/cc");
+    if usual.is_file() {
+        return Ok(usual.to_owned());
+    }
+    let found = ask(OsStr::new("/bin/sh"), &["-c", "command -v cc"]).map_err(|_| ToolchainError::NoLinker)?;
+    Some(PathBuf::from(found.trim_end())).filter(|path| path.is_absolute()).ok_or(ToolchainError::NoLinker)
+}
+
+/// Standard output of a trusted program.
+fn ask(program: &OsStr, arguments: &[&str]) -> Result<String, ToolchainError> {
+    let name = program.to_string_lossy();
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| ToolchainError::Start { program: name.clone().into_owned(), source })?;
+    match String::from_utf8(output.stdout) {
+        Ok(text) if output.status.success() => Ok(text),
+        _ => Err(ToolchainError::Answer {
+            program: format!("{name} {}", arguments.join(" ")),
+            said: clip(&String::from_utf8_lossy(&output.stderr)),
+        }),
+    }
+}
+
+/// Cuts a text at [`MAX_TEXT`].
+fn clip(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_TEXT)].to_owned()
+}
+
+/// Reads the JSON lines of rustc; the rest of its words come back apart.
+///
+/// Left out: the two notes that close every failure (`aborting due to …`, `for more information …`), which say nothing.
+fn read_diagnostics(stderr: &str, truncated: bool) -> (Vec<RustcDiagnostic>, String) {
+    let mut diagnostics = Vec::new();
+    let mut other = String::new();
+    for line in stderr.split_inclusive('\n') {
+        let cut = truncated && !line.ends_with('\n');
+        match serde_json::from_str::<Message>(line) {
+            Ok(message) if message.says_nothing() || diagnostics.len() == MAX_DIAGNOSTICS => {}
+            Ok(message) => diagnostics.push(message.into()),
+            Err(_) if cut && line.starts_with('{') => {}
+            Err(_) if other.len() + line.len() <= MAX_TEXT => other.push_str(line),
+            Err(_) => {}
+        }
+    }
+    (diagnostics, other)
+}
+
+/// A diagnostic as rustc writes it.
+#[derive(Deserialize)]
+struct Message {
+    level: String,
+    code: Option<Code>,
+    message: String,
+    rendered: Option<String>,
+    spans: Vec<Span>,
+}
+
+#[derive(Deserialize)]
+struct Code {
+    code: String,
+}
+
+#[derive(Deserialize)]
+struct Span {
+    file_name: String,
+    is_primary: bool,
+    line_start: usize,
+    column_start: usize,
+    line_end: usize,
+    column_end: usize,
+    label: Option<String>,
+}
+
+impl Message {
+    fn says_nothing(&self) -> bool {
+        self.level == "failure-note" || self.spans.is_empty() && self.message.starts_with("aborting due to ")
+    }
+}
+
+impl From<Message> for RustcDiagnostic {
+    fn from(message: Message) -> Self {
+        let spans = message.spans.into_iter().filter(|span| span.is_primary).take(MAX_SPANS);
+        Self {
+            level: message.level,
+            code: message.code.map(|code| code.code),
+            message: clip(&message.message),
+            rendered: clip(message.rendered.as_deref().unwrap_or(&message.message)),
+            spans: spans
+                .map(|span| RustcSpan {
+                    file: span.file_name,
+                    line: span.line_start,
+                    column: span.column_start,
+                    end_line: span.line_end,
+                    end_column: span.column_end,
+                    label: span.label.as_deref().map(clip),
+                })
+                .collect(),
+        }
+    }
 }

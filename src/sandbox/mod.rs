@@ -1,6 +1,18 @@
 //! Processes for untrusted code: rustc on a candidate, and what it built. The only place that starts them.
 //!
-//! [`run`] blocks. Nothing here knows what is compiled or what the output means.
+//! [`run`] blocks until the process and all it started are gone. What holds it: no files but the named ones
+//! (Landlock), few system calls (seccomp), bounded time, memory and output (rlimits and the parent's own watch), an
+//! explicit environment, no inherited descriptors, and death with its parent. Where a layer is missing, nothing is run
+//! unless [`set_mode`] has said so.
+//!
+//! The promise: a confined user process. Not: a defence against holes in the kernel.
+//!
+//! Nothing here knows what is compiled or what the output means, and nothing retries.
+
+#[cfg(target_os = "linux")]
+mod launch;
+#[cfg(target_os = "linux")]
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -134,4 +146,27 @@ pub enum SandboxError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// Runs one process to its end; whatever it started is gone too when this returns.
+///
+/// Confined by every layer, or not run at all; but see [`set_mode`].
+///
+/// # Errors
+/// [`SandboxError`], when it could not be started as asked. How it ended is never an error.
+#[cfg(target_os = "linux")]
+pub fn run(job: &Job) -> Result<Finished, SandboxError> {
+    let start = |source| SandboxError::Start { program: job.program.display().to_string(), source };
+    let begun = std::time::Instant::now();
+    let child = launch::start(job).map_err(start)?;
+    watch::to_the_end(child, job, begun).map_err(start)
+}
+
+/// Refuses: only Linux has a sandbox.
+///
+/// # Errors
+/// Always [`SandboxError::Unavailable`].
+#[cfg(not(target_os = "linux"))]
+pub fn run(_job: &Job) -> Result<Finished, SandboxError> {
+    Err(SandboxError::Unavailable("Landlock and seccomp need Linux".into()))
 }

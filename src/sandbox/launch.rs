@@ -1,0 +1,186 @@
+//! Starts a confined process.
+//!
+//! All that needs memory or can fail slowly is made ready by the parent; between fork and exec the child makes system
+//! calls only, since another thread of the parent may have held the allocator's lock when it was forked.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::ptr;
+
+use super::{Job, Limits};
+
+/// Stack of the main thread, in bytes. Fixed, so that a verdict does not hang on the shell's `ulimit -s`.
+const STACK: u64 = 8 << 20;
+
+/// Starts `job`. The child leads its own session and process group.
+pub(super) fn start(job: &Job) -> io::Result<Child> {
+    let image = Image::new(job)?;
+    let rlimits = rlimits(&job.limits);
+    // SAFETY: getpid has no preconditions.
+    let parent = unsafe { libc::getpid() };
+
+    let mut command = Command::new(&job.program);
+    command.current_dir(&job.directory).env_clear();
+    command.stdin(input(&job.input)?).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let enter = move || {
+        new_session()?;
+        close_on_exec()?;
+        for (resource, limit) in &rlimits {
+            lower(*resource, *limit)?;
+        }
+        die_with(parent)?;
+        image.execute()
+    };
+    // SAFETY: `enter` only makes system calls on memory that was laid out before the fork.
+    unsafe { command.pre_exec(enter) };
+    command.spawn()
+}
+
+/// The program, its arguments and its environment, as `execve` wants them.
+struct Image {
+    program: CString,
+    arguments: Strings,
+    environment: Strings,
+}
+
+impl Image {
+    fn new(job: &Job) -> io::Result<Self> {
+        let mut arguments = vec![c_string(job.program.as_os_str())?];
+        for argument in &job.arguments {
+            arguments.push(c_string(argument)?);
+        }
+        let mut environment = Vec::new();
+        for (name, value) in &job.environment {
+            let mut entry = name.clone();
+            entry.push("=");
+            entry.push(value);
+            environment.push(c_string(&entry)?);
+        }
+        Ok(Self {
+            program: c_string(job.program.as_os_str())?,
+            arguments: Strings::new(arguments),
+            environment: Strings::new(environment),
+        })
+    }
+
+    /// Returns only when it failed.
+    fn execute(&self) -> io::Result<()> {
+        // SAFETY: all three point to NUL-terminated memory that `self` owns.
+        unsafe { libc::execve(self.program.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn c_string(text: &OsStr) -> io::Result<CString> {
+    CString::new(text.as_bytes()).map_err(io::Error::from)
+}
+
+/// Strings with the NULL-terminated array of pointers to them.
+struct Strings {
+    _owned: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+// SAFETY: the pointers are to heap memory that moves with `_owned` and that nothing changes.
+unsafe impl Send for Strings {}
+// SAFETY: as above; only ever read.
+unsafe impl Sync for Strings {}
+
+impl Strings {
+    fn new(owned: Vec<CString>) -> Self {
+        let pointers = owned.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect();
+        Self { _owned: owned, pointers }
+    }
+
+    fn as_ptr(&self) -> *const *const libc::c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+/// Standard input: a sealed file in memory, so that nobody has to feed a pipe and no reader can stall us.
+fn input(bytes: &[u8]) -> io::Result<Stdio> {
+    if bytes.is_empty() {
+        return Ok(Stdio::null());
+    }
+    const NAME: &CStr = c"input";
+    // SAFETY: `NAME` is NUL-terminated.
+    let fd = check(unsafe { libc::memfd_create(NAME.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) })?;
+    // SAFETY: the descriptor was just made and nobody else owns it.
+    let mut file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    file.write_all(bytes)?;
+    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    // SAFETY: these two only read their arguments.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
+    // SAFETY: as above.
+    if unsafe { libc::lseek(file.as_raw_fd(), 0, libc::SEEK_SET) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(file.into())
+}
+
+type Resource = libc::__rlimit_resource_t;
+
+/// Soft and hard limits.
+fn rlimits(limits: &Limits) -> Vec<(Resource, libc::rlimit)> {
+    let both = |value: u64| libc::rlimit { rlim_cur: value, rlim_max: value };
+    // The kernel counts whole seconds; the watch enforces the rest.
+    let seconds = limits.cpu.as_secs() + 1;
+    vec![
+        (libc::RLIMIT_AS, both(limits.memory)),
+        // SIGXCPU at the first, SIGKILL a second later for those that ignore it.
+        (libc::RLIMIT_CPU, libc::rlimit { rlim_cur: seconds, rlim_max: seconds + 1 }),
+        (libc::RLIMIT_FSIZE, both(limits.file)),
+        (libc::RLIMIT_NOFILE, both(limits.files)),
+        (libc::RLIMIT_CORE, both(0)),
+        (libc::RLIMIT_STACK, both(STACK)),
+        (libc::RLIMIT_MEMLOCK, both(0)),
+        (libc::RLIMIT_MSGQUEUE, both(0)),
+    ]
+}
+
+/// Sets a limit, but never above the one that already holds.
+fn lower(resource: Resource, limit: libc::rlimit) -> io::Result<()> {
+    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `now` outlives the call.
+    check(unsafe { libc::getrlimit(resource, &mut now) })?;
+    let limit = libc::rlimit { rlim_cur: limit.rlim_cur.min(now.rlim_max), rlim_max: limit.rlim_max.min(now.rlim_max) };
+    // SAFETY: `limit` outlives the call.
+    check(unsafe { libc::setrlimit(resource, &limit) })?;
+    Ok(())
+}
+
+fn new_session() -> io::Result<()> {
+    // SAFETY: no preconditions.
+    check(unsafe { libc::setsid() })?;
+    Ok(())
+}
+
+/// Closes every inherited descriptor but the first three, once exec succeeds; std's own error pipe stays open until.
+fn close_on_exec() -> io::Result<()> {
+    // SAFETY: closes nothing now.
+    let done = unsafe {
+        libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Asks to be killed when the parent's thread ends.
+fn die_with(parent: libc::pid_t) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) })?;
+    // It may have died before it was asked.
+    // SAFETY: no preconditions.
+    if unsafe { libc::getppid() } != parent {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    Ok(())
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
