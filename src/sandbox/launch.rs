@@ -4,23 +4,35 @@
 //! calls only, since another thread of the parent may have held the allocator's lock when it was forked.
 
 use std::ffi::{CStr, CString, OsStr};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::ptr;
 
-use super::{Job, Limits};
+use super::access::Rules;
+use super::filter::{Exec, Filter};
+use super::identity::Identity;
+use super::{Job, Limits, Mode, Role};
 
 /// Stack of the main thread, in bytes. Fixed, so that a verdict does not hang on the shell's `ulimit -s`.
 const STACK: u64 = 8 << 20;
 
 /// Starts `job`. The child leads its own session and process group.
-pub(super) fn start(job: &Job) -> io::Result<Child> {
+pub(super) fn start(job: &Job, mode: Mode) -> io::Result<Child> {
     let image = Image::new(job)?;
-    let rlimits = rlimits(&job.limits);
+    let mut confinement = match mode {
+        Mode::Strict => Some(Confinement::new(job, &image)?),
+        Mode::Off => None,
+    };
+    let identity = match mode {
+        Mode::Strict => Identity::new(job, image.executable.metadata()?.permissions().mode()),
+        Mode::Off => Identity::same(),
+    };
+    let rlimits = rlimits(&job.limits, &identity);
     // SAFETY: getpid has no preconditions.
     let parent = unsafe { libc::getpid() };
 
@@ -33,7 +45,11 @@ pub(super) fn start(job: &Job) -> io::Result<Child> {
         for (resource, limit) in &rlimits {
             lower(*resource, *limit)?;
         }
+        identity.assume()?;
         die_with(parent)?;
+        if let Some(confinement) = &mut confinement {
+            confinement.install()?;
+        }
         image.execute()
     };
     // SAFETY: `enter` only makes system calls on memory that was laid out before the fork.
@@ -41,12 +57,41 @@ pub(super) fn start(job: &Job) -> io::Result<Child> {
     command.spawn()
 }
 
-/// The program, its arguments and its environment, as `execve` wants them.
+/// What the process may not do.
+struct Confinement {
+    rules: Rules,
+    filter: Filter,
+}
+
+impl Confinement {
+    fn new(job: &Job, image: &Image) -> io::Result<Self> {
+        let filter = match job.role {
+            Role::Compile => Filter::of_compile(),
+            Role::Run => Filter::of_run(image.call()),
+        };
+        Ok(Self { rules: Rules::new(job)?, filter })
+    }
+
+    fn install(&mut self) -> io::Result<()> {
+        // Without it neither of the two can be put on, and setuid programs would still work.
+        // SAFETY: takes numbers only.
+        check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as libc::c_ulong, 0, 0, 0) })?;
+        self.rules.install()?;
+        self.filter.install()
+    }
+}
+
+/// The program, its arguments and its environment, as the kernel wants them.
 struct Image {
     program: CString,
+    /// The same, opened: a candidate is executed by descriptor, since its folder may be closed to the user it becomes.
+    executable: File,
+    by_descriptor: bool,
     arguments: Strings,
     environment: Strings,
 }
+
+const EMPTY_PATH: &CStr = c"";
 
 impl Image {
     fn new(job: &Job) -> io::Result<Self> {
@@ -63,15 +108,37 @@ impl Image {
         }
         Ok(Self {
             program: c_string(job.program.as_os_str())?,
+            // Reads nothing; std wants one of the two access modes.
+            executable: OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(&job.program)?,
+            by_descriptor: job.role == Role::Run,
             arguments: Strings::new(arguments),
             environment: Strings::new(environment),
         })
     }
 
+    /// How it will be executed.
+    fn call(&self) -> Exec {
+        Exec {
+            program: self.executable.as_raw_fd().cast_unsigned(),
+            path: EMPTY_PATH.as_ptr() as u64,
+            arguments: self.arguments.as_ptr() as u64,
+            environment: self.environment.as_ptr() as u64,
+        }
+    }
+
     /// Returns only when it failed.
     fn execute(&self) -> io::Result<()> {
-        // SAFETY: all three point to NUL-terminated memory that `self` owns.
-        unsafe { libc::execve(self.program.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
+        let (arguments, environment) = (self.arguments.as_ptr(), self.environment.as_ptr());
+        if self.by_descriptor {
+            let fd = self.executable.as_raw_fd();
+            // SAFETY: all pointers are to NUL-terminated memory that outlives the call.
+            unsafe {
+                libc::syscall(libc::SYS_execveat, fd, EMPTY_PATH.as_ptr(), arguments, environment, libc::AT_EMPTY_PATH)
+            };
+        } else {
+            // SAFETY: as above.
+            unsafe { libc::execve(self.program.as_ptr(), arguments, environment) };
+        }
         Err(io::Error::last_os_error())
     }
 }
@@ -126,7 +193,7 @@ fn input(bytes: &[u8]) -> io::Result<Stdio> {
 type Resource = libc::__rlimit_resource_t;
 
 /// Soft and hard limits.
-fn rlimits(limits: &Limits) -> Vec<(Resource, libc::rlimit)> {
+fn rlimits(limits: &Limits, identity: &Identity) -> Vec<(Resource, libc::rlimit)> {
     let both = |value: u64| libc::rlimit { rlim_cur: value, rlim_max: value };
     // The kernel counts whole seconds; the watch enforces the rest.
     let seconds = limits.cpu.as_secs() + 1;
@@ -136,6 +203,8 @@ fn rlimits(limits: &Limits) -> Vec<(Resource, libc::rlimit)> {
         (libc::RLIMIT_CPU, libc::rlimit { rlim_cur: seconds, rlim_max: seconds + 1 }),
         (libc::RLIMIT_FSIZE, both(limits.file)),
         (libc::RLIMIT_NOFILE, both(limits.files)),
+        // The kernel counts all of the user's, and ignores it for root.
+        (libc::RLIMIT_NPROC, both(identity.processes() + limits.processes)),
         (libc::RLIMIT_CORE, both(0)),
         (libc::RLIMIT_STACK, both(STACK)),
         (libc::RLIMIT_MEMLOCK, both(0)),
@@ -181,6 +250,6 @@ fn die_with(parent: libc::pid_t) -> io::Result<()> {
     Ok(())
 }
 
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -10,12 +10,21 @@
 //! Nothing here knows what is compiled or what the output means, and nothing retries.
 
 #[cfg(target_os = "linux")]
+mod access;
+#[cfg(target_os = "linux")]
+mod filter;
+#[cfg(target_os = "linux")]
+mod identity;
+#[cfg(target_os = "linux")]
 mod launch;
 #[cfg(target_os = "linux")]
 mod watch;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What kind of process it is; decides the system calls it may make.
@@ -148,25 +157,113 @@ pub enum SandboxError {
     },
 }
 
+/// Whether processes are confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// By every layer, or nothing is run.
+    #[default]
+    Strict,
+    /// By limits alone: for machines without a sandbox, when a person has asked for it.
+    Off,
+}
+
+static OFF: AtomicBool = AtomicBool::new(false);
+
+/// Sets how [`run`] confines, for the whole process. [`Mode::Strict`] until this is called.
+pub fn set_mode(mode: Mode) {
+    OFF.store(mode == Mode::Off, Ordering::SeqCst);
+}
+
+/// How [`run`] confines.
+pub fn mode() -> Mode {
+    if OFF.load(Ordering::SeqCst) { Mode::Off } else { Mode::Strict }
+}
+
+/// The layers of the sandbox that this machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layers {
+    /// The version of Landlock (which files); 0 where there is none.
+    pub landlock: u32,
+    /// Whether seccomp filters can be installed (which system calls).
+    pub seccomp: bool,
+    /// Whether the kernel keeps limits and process groups.
+    pub limits: bool,
+}
+
+impl Layers {
+    /// What is missing for [`Mode::Strict`], in words.
+    pub fn missing(&self) -> Option<String> {
+        let missing: Vec<&str> = [
+            (self.landlock > 0, "Landlock (Linux 5.13 or later, not switched off)"),
+            (self.seccomp, "seccomp filters (x86-64 or arm64 Linux)"),
+            (self.limits, "resource limits"),
+        ]
+        .into_iter()
+        .filter_map(|(there, name)| (!there).then_some(name))
+        .collect();
+        (!missing.is_empty()).then(|| format!("it lacks {}", missing.join(" and ")))
+    }
+}
+
+impl fmt::Display for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layers = [
+            (self.landlock > 0).then(|| format!("Landlock (ABI {})", self.landlock)),
+            self.seccomp.then(|| "seccomp".to_owned()),
+            self.limits.then(|| "limits".to_owned()),
+        ];
+        let layers: Vec<String> = layers.into_iter().flatten().collect();
+        f.write_str(if layers.is_empty() { "none" } else { "" })?;
+        f.write_str(&layers.join(", "))
+    }
+}
+
+/// The layers of this machine; asked once.
+pub fn layers() -> Layers {
+    static LAYERS: OnceLock<Layers> = OnceLock::new();
+    *LAYERS.get_or_init(probe)
+}
+
+#[cfg(target_os = "linux")]
+fn probe() -> Layers {
+    Layers { landlock: access::kernel_abi().unwrap_or(0), seccomp: filter::available(), limits: true }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn probe() -> Layers {
+    Layers { landlock: 0, seccomp: false, limits: false }
+}
+
 /// Runs one process to its end; whatever it started is gone too when this returns.
 ///
-/// Confined by every layer, or not run at all; but see [`set_mode`].
+/// Confined as [`mode`] says.
 ///
 /// # Errors
 /// [`SandboxError`], when it could not be started as asked. How it ended is never an error.
-#[cfg(target_os = "linux")]
 pub fn run(job: &Job) -> Result<Finished, SandboxError> {
+    run_in(job, mode())
+}
+
+/// Runs one process to its end, confined as `mode` says.
+///
+/// # Errors
+/// As [`run`].
+#[cfg(target_os = "linux")]
+pub fn run_in(job: &Job, mode: Mode) -> Result<Finished, SandboxError> {
+    if let (Mode::Strict, Some(missing)) = (mode, layers().missing()) {
+        return Err(SandboxError::Unavailable(missing));
+    }
     let start = |source| SandboxError::Start { program: job.program.display().to_string(), source };
     let begun = std::time::Instant::now();
-    let child = launch::start(job).map_err(start)?;
+    let child = launch::start(job, mode).map_err(start)?;
     watch::to_the_end(child, job, begun).map_err(start)
 }
 
-/// Refuses: only Linux has a sandbox.
+/// Refuses: nothing here can confine or bound a process.
 ///
 /// # Errors
 /// Always [`SandboxError::Unavailable`].
 #[cfg(not(target_os = "linux"))]
-pub fn run(_job: &Job) -> Result<Finished, SandboxError> {
-    Err(SandboxError::Unavailable("Landlock and seccomp need Linux".into()))
+pub fn run_in(_job: &Job, _mode: Mode) -> Result<Finished, SandboxError> {
+    Err(SandboxError::Unavailable("only Linux is supported".into()))
 }
