@@ -1,0 +1,1 @@
+//! Git: the only user of git2.
