@@ -12,7 +12,9 @@ use syn::{
 };
 
 use super::format_violation;
-use super::names::{Leaf, attributes, leaves, mentioned, name_of, only_for_tests, plain, space_of, type_name};
+use super::names::{
+    Leaf, attributes, free_names, leaves, mentioned, name_of, only_for_tests, plain, space_of, type_name,
+};
 use super::signature::{Scope, canonical};
 use crate::spec::{Interface, Method};
 use crate::verdict::Verdict;
@@ -119,6 +121,8 @@ struct Given {
     names: HashSet<(String, &'static str)>,
     /// `(trait, type)` for each derive and each trait impl that is given.
     implemented: HashSet<(String, String)>,
+    /// `(type, member)` for each member of a given inherent impl.
+    members: HashSet<(String, String)>,
 }
 
 impl Given {
@@ -131,15 +135,27 @@ impl Given {
             .collect();
         let names = items.iter().filter_map(|item| Some((name_of(item)?, space_of(item)))).collect();
         let mut implemented = HashSet::new();
+        let mut members = HashSet::new();
         for item in &items {
             if let Some(name) = name_of(item) {
                 implemented.extend(derived(attributes(item)).into_iter().map(|derived| (derived, name.clone())));
             }
             if let Item::Impl(item) = item {
                 implemented.extend(implementation(item));
+                if let (None, Some(on)) = (&item.trait_, type_name(&item.self_ty)) {
+                    members.extend(item.items.iter().filter_map(member_name).map(|member| (on.clone(), member)));
+                }
             }
         }
-        Self { items, names, implemented }
+        Self { items, names, implemented, members }
+    }
+}
+
+fn member_name(item: &ImplItem) -> Option<String> {
+    match item {
+        ImplItem::Fn(item) => Some(plain(&item.sig.ident)),
+        ImplItem::Const(item) => Some(plain(&item.ident)),
+        _ => None,
     }
 }
 
@@ -300,8 +316,19 @@ fn drop_given(items: &mut Vec<Item>, given: &Given, notes: &mut Notes) {
         .iter()
         .filter_map(|item| Some(((name_of(item)?, space_of(item)), item.to_token_stream().to_string())))
         .collect();
-    items.retain(|item| {
+    items.retain_mut(|item| {
         if let Item::Impl(item) = item {
+            if let (None, Some(on)) = (&item.trait_, type_name(&item.self_ty)) {
+                let before = item.items.len();
+                item.items.retain(|inner| {
+                    member_name(inner).is_none_or(|member| !given.members.contains(&(on.clone(), member)))
+                });
+                if item.items.len() < before {
+                    notes.add(format!("dropped methods of `{on}` that the spec gives"));
+                    return !item.items.is_empty();
+                }
+                return true;
+            }
             let Some(pair) = implementation(item) else { return true };
             let given = given.implemented.contains(&pair);
             if given {
@@ -436,6 +463,7 @@ fn check_functions(
 
 fn check_types(items: &mut [Item], interface: &Interface, notes: &mut Notes) -> Result<(), Verdict> {
     for wanted in &interface.wanted_types {
+        add_derives(items, interface, wanted, notes);
         let mut defined = false;
         for item in items.iter_mut() {
             let (ident, visibility) = match item {
@@ -456,6 +484,41 @@ fn check_types(items: &mut [Item], interface: &Interface, notes: &mut Notes) -> 
         }
     }
     Ok(())
+}
+
+/// Adds the derives that the interface writes on a wanted type and the candidate neither has nor implements.
+fn add_derives(items: &mut [Item], interface: &Interface, wanted: &str, notes: &mut Notes) {
+    let Ok(file) = syn::parse_str::<File>(&interface.source.text) else { return };
+    let asked = file.items.iter().find(|item| name_of(item).as_deref() == Some(wanted)).map(attributes);
+    let mut missing = derived(asked.unwrap_or_default());
+    for item in items.iter() {
+        if name_of(item).as_deref() == Some(wanted) {
+            let present = derived(attributes(item));
+            missing.retain(|name| !present.contains(name));
+        }
+        if let Item::Impl(item) = item
+            && let Some((of_trait, on)) = implementation(item)
+            && on == wanted
+        {
+            missing.retain(|name| *name != of_trait);
+        }
+    }
+    if missing.is_empty() {
+        return;
+    }
+    let paths: Vec<syn::Ident> = missing.iter().filter_map(|name| syn::parse_str(name).ok()).collect();
+    for item in items.iter_mut() {
+        let (ident, attributes) = match item {
+            Item::Struct(item) => (&item.ident, &mut item.attrs),
+            Item::Enum(item) => (&item.ident, &mut item.attrs),
+            _ => continue,
+        };
+        if plain(ident) == wanted {
+            attributes.push(parse_quote!(#[derive(#(#paths),*)]));
+            notes.add(format!("added `#[derive({})]` to `{wanted}`", missing.join(", ")));
+            return;
+        }
+    }
 }
 
 fn check_methods(
@@ -668,17 +731,28 @@ fn add_imports(items: &mut Vec<Item>, given: &Given, interface: &Interface, note
     }
     let mut names: HashSet<String> = HashSet::new();
     for item in items.iter().chain(&given.items) {
-        names.extend(mentioned(item));
+        names.extend(free_names(item));
     }
-    let in_signatures: HashSet<String> =
-        interface.source.text.parse::<proc_macro2::TokenStream>().map(|tokens| mentioned(&tokens)).unwrap_or_default();
+    // An import that the interface writes itself may be a trait, which works without being named.
+    let (use_lines, rest): (Vec<&str>, Vec<&str>) = interface
+        .source
+        .text
+        .lines()
+        .partition(|line| line.trim_start().trim_start_matches("pub ").starts_with("use "));
+    let idents = |lines: &[&str]| -> HashSet<String> {
+        lines.join("\n").parse::<proc_macro2::TokenStream>().map(|tokens| mentioned(&tokens)).unwrap_or_default()
+    };
+    let (written, in_signatures) = (idents(&use_lines), idents(&rest));
     let mut added = Vec::new();
     for line in &interface.imports {
         let Ok(import) = syn::parse_str::<ItemUse>(line) else { continue };
         let mut wanted = vec![Item::Use(import)];
         remove_leaves(&mut wanted, |leaf| match &leaf.bound {
-            // A type that the signature names and the candidate spells with its full path needs no import.
-            Some(name) => bound.contains(name) || (in_signatures.contains(name) && !names.contains(name)),
+            // Whatever nobody mentions needs no import.
+            Some(name) => {
+                let may_be_trait = written.contains(name) && !in_signatures.contains(name);
+                bound.contains(name) || !(names.contains(name) || may_be_trait)
+            }
             None => false,
         });
         for item in wanted {

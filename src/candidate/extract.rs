@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use syn::{File, Item};
 
 use super::conform::{Conformed, conform, is_stub};
-use super::names::{leaves, mentioned, name_of, space_of, type_name};
+use super::names::{free_names, leaves, mentioned, name_of, space_of, type_name};
 use super::scan::{State, line_and_column, scan};
 use super::{format_violation, parse_file, syntax};
 use crate::model::Finish;
@@ -474,7 +474,7 @@ impl<'a> Attempts<'a> {
         }
         bound.extend(self.interface.given.iter().map(|given| given.name.clone()));
         bound.insert("main".into());
-        let mut names = mentioned(&file);
+        let mut names = free_names(&file);
         for _ in 0..8 {
             let before = added.len();
             for item in &others {
@@ -485,7 +485,7 @@ impl<'a> Attempts<'a> {
                 if brings.iter().any(|name| bound.contains(name)) && !matches!(item, Item::Use(_)) {
                     continue;
                 }
-                names.extend(mentioned(*item));
+                names.extend(free_names(*item));
                 bound.extend(brings);
                 added.push((*item).clone());
             }

@@ -152,6 +152,28 @@ pub(super) fn mentioned(tokens: &impl ToTokens) -> HashSet<String> {
     found
 }
 
+/// Every identifier in the tokens that does not go on from `::` or `.`: what must be defined or imported.
+pub(super) fn free_names(tokens: &impl ToTokens) -> HashSet<String> {
+    let mut found = HashSet::new();
+    let mut before = [' ', ' '];
+    each_token(tokens.to_token_stream(), |token| {
+        let next = match token {
+            TokenTree::Punct(punct) => punct.as_char(),
+            TokenTree::Ident(ident) => {
+                if before != [':', ':'] && before[1] != '.' {
+                    found.insert(plain(ident));
+                }
+                ' '
+            }
+            _ => ' ',
+        };
+        // `..name` is a range, not a field.
+        let next = if next == '.' && before[1] == '.' { ' ' } else { next };
+        before = [before[1], next];
+    });
+    found
+}
+
 /// Calls `visit` for every token, those inside brackets too. Does not recurse.
 pub(super) fn each_token(tokens: TokenStream, mut visit: impl FnMut(&TokenTree)) {
     let mut stack = vec![tokens.into_iter()];

@@ -606,11 +606,12 @@ impl<'a> Checker<'a> {
                 let absolute = index >= 2 && colons(tokens, index - 2);
                 let mut segments = prefix.to_vec();
                 let mut at = index;
+                let mut words = Vec::new();
                 while let Some(TokenTree::Ident(ident)) = tokens.get(at) {
                     if segments.len() <= MAX_SEGMENTS {
                         segments.push(plain(ident));
                     }
-                    self.check_word(ident, is_punct(tokens.get(at + 1), '!'));
+                    words.push((ident, is_punct(tokens.get(at + 1), '!')));
                     at += 1;
                     // `path::<T>::more` is rare in macros, and its parts are looked at one by one.
                     if !colons(tokens, at) {
@@ -650,6 +651,9 @@ impl<'a> Checker<'a> {
                         "policy-path",
                         format!("`{}` by itself in a macro can't be followed", segments.join("::")),
                     );
+                }
+                for (ident, called) in words {
+                    self.check_word(ident, called);
                 }
                 at.max(index + 1)
             }
