@@ -706,4 +706,20 @@ mod tests {
         assert!(!is_text_of(b"a\rb\n", &digest));
         assert_eq!(unix_lines(b"\r\r\n\n\r"), Some(b"\r\n\n\r".to_vec()));
     }
+
+    #[test]
+    fn a_write_that_fails_half_way_puts_back_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::at(folder.path()).unwrap();
+        let before = [("generated/a".to_owned(), b"old".to_vec())];
+        write(&workspace, &before).unwrap();
+        let stage = Stage::new(&workspace).unwrap();
+        let step = |path: &str| Step { path: path.into(), old: None, new: String::new() };
+        fs::write(workspace.path("generated/a"), "new").unwrap();
+        fs::write(workspace.path("generated/b"), "new").unwrap();
+        let contents: [(&[u8], Option<Vec<u8>>); 2] = [(b"new", Some(b"old".to_vec())), (b"new", None)];
+        roll_back(&workspace, &stage, &[step("generated/a"), step("generated/b")], &contents);
+        assert_eq!(fs::read(workspace.path("generated/a")).unwrap(), b"old");
+        assert!(!workspace.path("generated/b").exists());
+    }
 }

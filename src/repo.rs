@@ -183,6 +183,9 @@ pub enum HeadState {
     Missing,
 }
 
+/// Files that follow from HEAD's tree, made anew when the branch moved.
+type Derive<'a> = dyn Fn(Option<&Tree<'_>>) -> Result<Vec<FileText>, RepoError> + 'a;
+
 /// The branch as it is when a commit begins.
 struct Head<'repo> {
     /// The reference that moves: a branch, or `HEAD` itself when it is detached.
@@ -250,11 +253,7 @@ impl Repo {
         self.commit_derived(change, &|_| Ok(Vec::new()))
     }
 
-    fn commit_derived(
-        &self,
-        change: &Change<'_>,
-        derive: &dyn Fn(Option<&Tree<'_>>) -> Result<Vec<FileText>, RepoError>,
-    ) -> Result<CommitOutcome, RepoError> {
+    fn commit_derived(&self, change: &Change<'_>, derive: &Derive<'_>) -> Result<CommitOutcome, RepoError> {
         if let Some(what) = under_way(self.git.state()) {
             return Err(RepoError::Busy(what));
         }

@@ -1,5 +1,7 @@
 //! Writing artifacts to a disk, and finding them up to date.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
