@@ -1,3 +1,4 @@
 //! All integration tests, in one binary.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;
