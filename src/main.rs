@@ -1,3 +1,1 @@
-//! The `llmc` command: see `llmc::cli`.
-
 fn main() {}

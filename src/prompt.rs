@@ -1,8 +1,27 @@
 //! Prompts: the messages rendered from a spec by a template. The only user of tera.
 //!
-//! Hidden examples, hidden properties and hidden tests never reach a template: [`Shown`] has no field for them.
+//! Hidden examples, hidden properties and hidden tests never reach a template: what a template sees is
+//! built by `shown_checks`, which passes them over.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tera::{Context, Tera};
+
+use crate::digest;
+use crate::spec::{Expect, Form, Spec};
+
+/// The templates that come with llmc: file name and text. A file of the same name in the workspace's
+/// `templates/` takes its place.
+pub const BUILT_IN: [(&str, &str); 3] = [
+    ("implement.system.tera", include_str!("../templates/implement.system.tera")),
+    ("implement.user.tera", include_str!("../templates/implement.user.tera")),
+    ("implement.continue.tera", include_str!("../templates/implement.continue.tera")),
+];
+
+/// The template used where a spec names none.
+pub const DEFAULT_TEMPLATE: &str = "implement";
 
 /// What is sent to a model, rendered once per spec.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,4 +49,255 @@ pub struct Continuation {
     pub text: String,
     /// The imports and signature up to and with `{`: the first part of the completion.
     pub opening: String,
+}
+
+/// Why a prompt could not be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// A template file could not be read.
+    #[error("failed to read template `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no such template.
+    #[error("no template `{name}`: neither built in nor in templates/")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+    },
+    /// A template is wrong.
+    #[error("template `{name}` can't be rendered: {message}")]
+    Render {
+        /// The template.
+        name: String,
+        /// What tera says.
+        message: String,
+    },
+}
+
+/// Something the prompt mentions beside the spec itself: a spec that may be called, or a worked example.
+#[derive(Debug, Clone, Serialize)]
+pub struct Neighbour {
+    /// Its description.
+    pub description: String,
+    /// Its interface, as Rust without bodies.
+    pub interface: String,
+    /// Its committed code, without llmc's header.
+    pub code: String,
+}
+
+/// The templates of a workspace, read once.
+pub struct Templates {
+    tera: Tera,
+    texts: BTreeMap<String, String>,
+}
+
+impl Templates {
+    /// The built-in templates, and those in `folder`, if it exists, over them.
+    pub fn load(folder: Option<&Path>) -> Result<Self, PromptError> {
+        let mut texts: BTreeMap<String, String> =
+            BUILT_IN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        if let Some(folder) = folder.filter(|folder| folder.is_dir()) {
+            let read = |path: &Path| {
+                std::fs::read_to_string(path)
+                    .map_err(|source| PromptError::Read { path: path.to_owned(), source })
+            };
+            let entries = std::fs::read_dir(folder)
+                .map_err(|source| PromptError::Read { path: folder.to_owned(), source })?;
+            for entry in entries {
+                let path = entry.map_err(|source| PromptError::Read { path: folder.to_owned(), source })?.path();
+                let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+                if let Some(name) = name.filter(|name| name.ends_with(".tera")) {
+                    texts.insert(name, read(&path)?);
+                }
+            }
+        }
+        let mut tera = Tera::new();
+        tera.autoescape_on(Vec::<&'static str>::new());
+        tera.add_raw_templates(texts.iter().map(|(name, text)| (name.clone(), text.clone())))
+            .map_err(|error| PromptError::Render { name: "templates/".into(), message: error.to_string() })?;
+        Ok(Self { tera, texts })
+    }
+
+    /// SHA-256 over the texts a spec's prompt is rendered from, in hex.
+    ///
+    /// Over all templates of the name, and over every file that is none of those: it may be included.
+    pub fn digest(&self, spec: &Spec) -> String {
+        let template = template_name(spec);
+        let own = format!("{template}.");
+        let built_in = |name: &str| BUILT_IN.iter().any(|(built_in, _)| *built_in == name);
+        let mut hasher = digest::Hasher::default();
+        for (name, text) in self.texts.iter().filter(|(name, _)| name.starts_with(&own) || !built_in(name)) {
+            hasher.update(format!("{name} {}\n", text.len()).as_bytes());
+            hasher.update(text.as_bytes());
+        }
+        hasher.finish()
+    }
+
+    /// Renders the prompt of a spec. `uses` are the specs it may call, `shots` those it shows.
+    pub fn render(&self, spec: &Spec, uses: &[Neighbour], shots: &[Neighbour]) -> Result<Prompt, PromptError> {
+        let template = template_name(spec);
+        let context = context(spec, uses, shots);
+        let system = match &spec.prompt.system {
+            Some(system) => system.clone(),
+            None => self.part(template, "system", &context)?.ok_or_else(|| unknown(template))?,
+        };
+        let user = self.part(template, "user", &context)?.ok_or_else(|| unknown(template))?;
+        let lines = opening_lines(spec);
+        let continuation = match &lines {
+            Some(opening) => self
+                .part(template, "continue", &context)?
+                .map(|text| Continuation { text: text + "\n", opening: opening.clone() }),
+            None => None,
+        };
+        Ok(Prompt {
+            template: template.to_owned(),
+            template_digest: self.digest(spec),
+            system,
+            user,
+            opening: format!("```rust\n{}", lines.unwrap_or_default()),
+            continuation,
+        })
+    }
+
+    /// Renders `TEMPLATE.PART.tera`, if there is one.
+    fn part(&self, template: &str, part: &str, context: &Context) -> Result<Option<String>, PromptError> {
+        let name = format!("{template}.{part}.tera");
+        if !self.texts.contains_key(&name) {
+            return Ok(None);
+        }
+        let text = self
+            .tera
+            .render(&name, context)
+            .map_err(|error| PromptError::Render { name, message: error.to_string() })?;
+        Ok(Some(text.trim().to_owned()))
+    }
+}
+
+fn unknown(template: &str) -> PromptError {
+    PromptError::Unknown { name: template.to_owned() }
+}
+
+fn template_name(spec: &Spec) -> &str {
+    spec.prompt.template.as_deref().unwrap_or(DEFAULT_TEMPLATE)
+}
+
+/// The imports and signature that begin the answer to a single function, up to the `{`.
+fn opening_lines(spec: &Spec) -> Option<String> {
+    match (spec.interface.form, spec.interface.functions.as_slice()) {
+        (Form::Signature, [function]) => {
+            let mut lines = spec.interface.imports.join("\n");
+            if !lines.is_empty() {
+                lines.push_str("\n\n");
+            }
+            lines.push_str(&function.signature);
+            lines.push_str(" {");
+            Some(lines)
+        }
+        _ => None,
+    }
+}
+
+/// What templates can use; docs/configuration.md lists it.
+fn context(spec: &Spec, uses: &[Neighbour], shots: &[Neighbour]) -> Context {
+    let description = spec.description.trim();
+    let checks = shown_checks(spec);
+    let mut context = Context::new();
+    context.insert("name", &spec.name);
+    context.insert("description", description);
+    context.insert("form", &spec.interface.form);
+    context.insert("interface", spec.interface.render().trim());
+    context.insert("checks", checks.trim());
+    context.insert("doc", &doc_comment(description, &shown_examples(spec)));
+    context.insert("crates", &spec.dependencies.keys().collect::<Vec<_>>());
+    context.insert("allow_unsafe", &spec.policy.allow_unsafe);
+    context.insert("max_lines", &spec.policy.max_lines);
+    context.insert("deny", &spec.policy.deny);
+    let used: Vec<&str> = uses.iter().map(|neighbour| neighbour.interface.trim()).collect();
+    context.insert("used", &used.join("\n"));
+    let shots: Vec<BTreeMap<&str, String>> = shots
+        .iter()
+        .map(|shot| {
+            BTreeMap::from([
+                ("description", shot.description.trim().to_owned()),
+                ("doc", doc_comment(shot.description.trim(), &[])),
+                ("code", shot.code.trim().to_owned()),
+            ])
+        })
+        .collect();
+    context.insert("shots", &shots);
+    context
+}
+
+/// A doc comment with the description, then the examples as code.
+fn doc_comment(description: &str, examples: &[String]) -> String {
+    let comment = |line: &str| if line.trim().is_empty() { "///".to_owned() } else { format!("/// {}", line.trim_end()) };
+    let mut lines: Vec<String> = description.lines().map(comment).collect();
+    if !examples.is_empty() {
+        lines.push("///".to_owned());
+        lines.extend(examples.iter().flat_map(|example| example.lines()).map(comment));
+    }
+    lines.join("\n")
+}
+
+/// The shown examples, each as a line of Rust, then the assertions of the shown tests.
+fn shown_examples(spec: &Spec) -> Vec<String> {
+    let mut lines: Vec<String> = spec
+        .examples
+        .iter()
+        .filter(|example| !example.hidden)
+        .map(|example| {
+            let call = example.call.text.trim();
+            match &example.expect {
+                Expect::Returns(value) => format!("assert_eq!({call}, {});", value.text.trim()),
+                Expect::Holds(condition) => {
+                    format!("let result = {call}; assert!({});", condition.text.trim())
+                }
+                Expect::Matches(pattern) => format!("assert!(matches!({call}, {}));", pattern.text.trim()),
+                Expect::Panics(None) => format!("{call}; // panics"),
+                Expect::Panics(Some(message)) => format!("{call}; // panics: {message}"),
+            }
+        })
+        .collect();
+    if let Some(tests) = &spec.tests {
+        let wanted = |line: &&str| !line.is_empty() && !line.starts_with("#[") && !line.starts_with("fn ") && *line != "}";
+        lines.extend(tests.text.lines().map(str::trim).filter(wanted).map(str::to_owned));
+    }
+    lines
+}
+
+/// The shown examples, properties and tests as Rust tests.
+fn shown_checks(spec: &Spec) -> String {
+    let mut text = String::new();
+    let examples = Spec { tests: None, ..spec.clone() };
+    let lines = shown_examples(&examples);
+    if !lines.is_empty() {
+        text.push_str("#[test]\nfn examples() {\n");
+        for line in lines {
+            text.push_str(&format!("    {line}\n"));
+        }
+        text.push_str("}\n");
+    }
+    for property in spec.properties.iter().filter(|property| !property.hidden) {
+        let variables: Vec<String> =
+            property.forall.iter().map(|(name, kind)| format!("{name}: {}", kind.text.trim())).collect();
+        text.push_str(&format!("// For every {}", variables.join(", ")));
+        if let Some(assume) = &property.assume {
+            text.push_str(&format!(" with {}", one_line(&assume.text)));
+        }
+        text.push_str(&format!(": {}\n", one_line(&property.holds.text)));
+    }
+    if let Some(tests) = &spec.tests {
+        text.push_str(tests.text.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -120,6 +120,16 @@ impl Verdict {
         }
     }
 
+    /// Whether it is Rust that has the spec's interface and keeps to the policy.
+    pub fn conforms(&self) -> bool {
+        self.phase >= Phase::Compile || self.is_pass()
+    }
+
+    /// Whether it compiles.
+    pub fn compiles(&self) -> bool {
+        self.phase >= Phase::Test || self.is_pass()
+    }
+
     /// Whether every check holds.
     pub fn is_pass(&self) -> bool {
         self.outcome == Outcome::Passed

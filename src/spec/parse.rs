@@ -13,7 +13,7 @@ use syn::visit::Visit as _;
 use super::interface::{Mentions, Mistake, bounds_mistake, syntax_mistake};
 use super::yaml::{self, At, Node, Resolved, Scalar, Value};
 use super::{
-    Budget, Dependency, Diagnostics, Example, Expect, Form, Interface, Policy, PromptOptions, Property, Sampling,
+    Budget, Dependency, Diagnostic, Diagnostics, Example, Expect, Form, Interface, Policy, PromptOptions, Property, Sampling,
     Severity, Snippet, Spec, Stop,
 };
 use crate::syntax::{check_bounds, deep};
@@ -74,32 +74,31 @@ pub fn parse(path: &str, stem: &str, bytes: &[u8]) -> Result<(Spec, Diagnostics)
     // One deep stack for the whole: starting a thread costs more than most fragments.
     deep(|| {
         let document = yaml::read(bytes);
-        let mut diagnostics = Diagnostics::new(path, document.text);
-        diagnostics.list = document.mistakes;
-        let mut reader = Reader { out: diagnostics, test_names: BTreeMap::new(), mentions: BTreeSet::new() };
+        let mut reader = Reader::new(path, document.text, document.mistakes);
         let spec = document.root.and_then(|root| reader.spec(stem, &root));
-        reader.out.sort();
+        let out = reader.finish();
         match spec {
-            Some(spec) if !reader.out.has_errors() => Ok((spec, reader.out)),
-            _ => Err(reader.out),
+            Some(spec) if !out.has_errors() => Ok((spec, out)),
+            _ => Err(out),
         }
     })
 }
 
 /// The known keys of a mapping with their values.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     /// The whole mapping.
     at: At,
     entries: HashMap<&'a str, (At, &'a Node)>,
 }
 
 impl<'a> Fields<'a> {
-    fn get(&self, key: &str) -> Option<(At, &'a Node)> {
+    pub(super) fn get(&self, key: &str) -> Option<(At, &'a Node)> {
         self.entries.get(key).copied()
     }
 }
 
-struct Reader {
+/// Reads values out of YAML, and collects the mistakes.
+pub(super) struct Reader {
     out: Diagnostics,
     test_names: BTreeMap<String, At>,
     mentions: BTreeSet<String>,
@@ -190,11 +189,24 @@ fn is_version_requirement(text: &str) -> bool {
 }
 
 impl Reader {
-    fn error(&mut self, at: At, message: impl Into<String>) {
+    /// A reader of `path`, whose YAML had these mistakes.
+    pub(super) fn new(path: &str, text: String, mistakes: Vec<Diagnostic>) -> Self {
+        let mut out = Diagnostics::new(path, text);
+        out.list = mistakes;
+        Self { out, test_names: BTreeMap::new(), mentions: BTreeSet::new() }
+    }
+
+    /// The mistakes, in the order of the file.
+    pub(super) fn finish(mut self) -> Diagnostics {
+        self.out.sort();
+        self.out
+    }
+
+    pub(super) fn error(&mut self, at: At, message: impl Into<String>) {
         self.out.push(at.error(message, None));
     }
 
-    fn error_with(&mut self, at: At, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn error_with(&mut self, at: At, message: impl Into<String>, help: impl Into<String>) {
         self.out.push(at.error(message, Some(help.into())));
     }
 
@@ -212,7 +224,7 @@ impl Reader {
     }
 
     /// The mapping's entries under known keys; reports the unknown ones.
-    fn fields<'a>(&mut self, key: At, node: &'a Node, name: &str, known: &[&str]) -> Option<Fields<'a>> {
+    pub(super) fn fields<'a>(&mut self, key: At, node: &'a Node, name: &str, known: &[&str]) -> Option<Fields<'a>> {
         let Value::Mapping(entries) = &node.value else {
             self.wrong_type(key, node, name, "a mapping", Some(format!("its keys: {}", list(known))));
             return None;
@@ -242,7 +254,7 @@ impl Reader {
     }
 
     /// A text, and not something that YAML takes for a number or a truth value.
-    fn text<'a>(&mut self, key: At, node: &'a Node, name: &str) -> Option<&'a Scalar> {
+    pub(super) fn text<'a>(&mut self, key: At, node: &'a Node, name: &str) -> Option<&'a Scalar> {
         let Value::Scalar(scalar) = &node.value else {
             self.wrong_type(key, node, name, "a text", None);
             return None;
@@ -306,7 +318,7 @@ impl Reader {
         None
     }
 
-    fn integer(&mut self, key: At, node: &Node, name: &str, least: i128, most: i128) -> Option<i128> {
+    pub(super) fn integer(&mut self, key: At, node: &Node, name: &str, least: i128, most: i128) -> Option<i128> {
         let wanted = match most {
             _ if most >= i128::from(u64::MAX) && least == 0 => "a whole number, 0 or more".to_owned(),
             _ if most >= i128::from(u64::MAX) => format!("a whole number of at least {least}"),
@@ -338,7 +350,7 @@ impl Reader {
     }
 
     /// One of a few words.
-    fn word<'k>(&mut self, key: At, node: &Node, name: &str, words: &[&'k str]) -> Option<&'k str> {
+    pub(super) fn word<'k>(&mut self, key: At, node: &Node, name: &str, words: &[&'k str]) -> Option<&'k str> {
         let text = match &node.value {
             Value::Scalar(scalar) => scalar.snippet.text.as_str(),
             _ => "",
@@ -862,7 +874,7 @@ impl Reader {
         policy
     }
 
-    fn model(&mut self, key: At, node: &Node) -> Vec<String> {
+    pub(super) fn model(&mut self, key: At, node: &Node) -> Vec<String> {
         let models = match &node.value {
             Value::Sequence(items) => {
                 if items.is_empty() {
@@ -893,7 +905,7 @@ impl Reader {
         models.into_iter().map(|(_, model)| model).collect()
     }
 
-    fn sampling(&mut self, key: At, node: &Node) -> Sampling {
+    pub(super) fn sampling(&mut self, key: At, node: &Node) -> Sampling {
         let Some(fields) = self.fields(key, node, "sampling", SAMPLING_KEYS) else { return Sampling::default() };
         let mut integer = |name: &str, least: i128, most: i128| {
             let (key, node) = fields.get(name)?;
@@ -918,7 +930,7 @@ impl Reader {
         Sampling { samples, temperature, top_p, max_tokens, seed, stop, repairs }
     }
 
-    fn budget(&mut self, key: At, node: &Node) -> Budget {
+    pub(super) fn budget(&mut self, key: At, node: &Node) -> Budget {
         let Some(fields) = self.fields(key, node, "budget", BUDGET_KEYS) else { return Budget::default() };
         let tokens = fields.get("tokens").and_then(|(key, node)| {
             self.integer(key, node, "tokens", 1, i128::from(u64::MAX)).map(|value| value as u64)

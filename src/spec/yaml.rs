@@ -106,6 +106,13 @@ pub(crate) struct Node {
     pub(crate) value: Value,
 }
 
+impl Node {
+    /// Whether there is nothing.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if matches!(scalar.resolve(), Resolved::Null))
+    }
+}
+
 /// A YAML value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {

@@ -1,7 +1,7 @@
 //! All integration tests, in one binary.
 
-mod candidate;
 mod freeze;
 mod house;
 mod repo;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;

@@ -1,0 +1,142 @@
+//! Options: what the command line, the environment and the settings files come to, resolved once.
+//!
+//! The order, strongest first: flags and `LLMC_*`, the spec, the workspace's `llmc.yaml`, the user's own settings,
+//! llmc's defaults. Nothing below `cli` reads the environment; it gets what it needs from here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::model::Parameters;
+use crate::spec::{Budget, Sampling, Settings, Spec, Stop};
+
+/// Samples drawn where nothing says how many.
+pub const DEFAULT_SAMPLES: usize = 8;
+/// The seed where nothing sets one.
+pub const DEFAULT_SEED: u64 = 1;
+/// Nucleus sampling where nothing sets it.
+pub const DEFAULT_TOP_P: f32 = 0.95;
+
+/// What the user asked for, beside the specs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Never open a network connection.
+    pub offline: bool,
+    /// Fail rather than sample.
+    pub locked: bool,
+    /// Write the files and leave git alone.
+    pub no_commit: bool,
+    /// Sample and judge afresh, even what is up to date.
+    pub no_cache: bool,
+    /// Replace an artifact that was edited by hand.
+    pub overwrite: bool,
+    /// How many candidates to judge at once.
+    pub jobs: usize,
+    /// `--model`.
+    pub model: Option<String>,
+    /// Sampling flags.
+    pub sampling: Sampling,
+    /// The workspace's `llmc.yaml`.
+    pub workspace: Settings,
+    /// The user's own settings.
+    pub user: Settings,
+    /// Folders of the user.
+    pub places: Places,
+    /// The environment.
+    pub environment: Environment,
+}
+
+/// Folders of the user (XDG).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// Model files and built dependencies, e.g. `~/.cache/llmc`.
+    pub cache: PathBuf,
+    /// The user's own settings, e.g. `~/.config/llmc/config.yaml`.
+    pub settings: PathBuf,
+    /// The home folder, for `~/` in settings.
+    pub home: Option<PathBuf>,
+}
+
+/// The environment, as far as llmc looks into it: keys, git's identity.
+#[derive(Clone)]
+pub struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+
+impl Environment {
+    /// Looks variables up with `get`.
+    pub fn new(get: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(get))
+    }
+
+    /// An environment of these variables only.
+    pub fn fixed(variables: BTreeMap<String, String>) -> Self {
+        Self::new(move |name| variables.get(name).cloned())
+    }
+
+    /// A variable's value; an empty one counts as absent.
+    pub fn get(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values hold secrets.
+        formatter.write_str("Environment")
+    }
+}
+
+/// How a spec is built: everything decided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The models that are configured, as `provider/name`; empty: llmc chooses.
+    pub models: Vec<String>,
+    /// Samples to draw at most.
+    pub samples: usize,
+    /// When to stop drawing.
+    pub stop: Stop,
+    /// Repairs to try at most.
+    pub repairs: usize,
+    /// The sampler's parameters.
+    pub parameters: Parameters,
+    /// Caps.
+    pub budget: Budget,
+}
+
+impl Options {
+    /// How to build `spec`.
+    pub fn plan(&self, spec: &Spec) -> Plan {
+        let layers = [&self.sampling, &spec.sampling, &self.workspace.sampling, &self.user.sampling];
+        let models = match &self.model {
+            Some(model) => vec![model.clone()],
+            None => [&spec.model, &self.workspace.model, &self.user.model]
+                .into_iter()
+                .find(|models| !models.is_empty())
+                .cloned()
+                .unwrap_or_default(),
+        };
+        let budgets = [&spec.budget, &self.workspace.budget, &self.user.budget];
+        Plan {
+            models,
+            samples: first(&layers, |layer| layer.samples).unwrap_or(DEFAULT_SAMPLES),
+            stop: first(&layers, |layer| layer.stop).unwrap_or(Stop::Agree),
+            repairs: first(&layers, |layer| layer.repairs).unwrap_or(0),
+            parameters: Parameters {
+                temperature: first(&layers, |layer| layer.temperature),
+                top_p: first(&layers, |layer| layer.top_p).unwrap_or(DEFAULT_TOP_P),
+                max_tokens: first(&layers, |layer| layer.max_tokens),
+                seed: first(&layers, |layer| layer.seed).unwrap_or(DEFAULT_SEED),
+            },
+            budget: Budget {
+                tokens: first(&budgets, |budget| budget.tokens),
+                usd: first(&budgets, |budget| budget.usd),
+                seconds: first(&budgets, |budget| budget.seconds),
+            },
+        }
+    }
+}
+
+/// The value of the strongest layer that has one.
+fn first<L, T>(layers: &[&L], get: impl Fn(&L) -> Option<T>) -> Option<T> {
+    layers.iter().find_map(|layer| get(layer))
+}

@@ -1,0 +1,248 @@
+//! Events for a person: plain lines on standard error, and on a terminal one live line below them.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Report, count, printable};
+use crate::event::{Event, Finished, Status};
+use crate::verdict::{Outcome, Verdict};
+
+/// How much to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Failures only.
+    Quiet,
+    /// Results and what explains them.
+    Normal,
+    /// Each candidate's verdict too.
+    Verbose,
+}
+
+/// Prints events for a person.
+pub struct Human {
+    color: bool,
+    verbosity: Verbosity,
+    line: ProgressBar,
+    progress: Progress,
+    download_percent: Option<u64>,
+    fresh: usize,
+}
+
+/// What the live line counts.
+struct Progress {
+    samples: usize,
+    sampled: usize,
+    parsed: usize,
+    compiled: usize,
+    passed: usize,
+    tokens: usize,
+    since: Instant,
+    /// How often each failure was seen: the reason shown when no candidate passes.
+    failures: BTreeMap<String, usize>,
+}
+
+impl Progress {
+    fn new(samples: usize) -> Self {
+        Self {
+            samples,
+            sampled: 0,
+            parsed: 0,
+            compiled: 0,
+            passed: 0,
+            tokens: 0,
+            since: Instant::now(),
+            failures: BTreeMap::new(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let seconds = self.since.elapsed().as_secs_f64().max(0.001);
+        format!(
+            "sampled {}/{}, parsed {}, compiled {}, passed {} ({:.0} tokens/s)",
+            self.sampled,
+            self.samples,
+            self.parsed,
+            self.compiled,
+            self.passed,
+            self.tokens as f64 / seconds
+        )
+    }
+}
+
+const GREEN: &str = "\u{1b}[1;32m";
+const RED: &str = "\u{1b}[1;31m";
+const YELLOW: &str = "\u{1b}[1;33m";
+const CYAN: &str = "\u{1b}[1;36m";
+const RESET: &str = "\u{1b}[0m";
+
+impl Human {
+    /// A report on standard error. The live line shows only where that is a terminal.
+    pub fn new(color: bool, verbosity: Verbosity) -> Self {
+        let live = io::stderr().is_terminal() && verbosity > Verbosity::Quiet;
+        let target = if live { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let line = ProgressBar::with_draw_target(None, target);
+        line.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is valid"));
+        Self { color, verbosity, line, progress: Progress::new(0), download_percent: None, fresh: 0 }
+    }
+
+    fn print(&self, color: &str, label: &str, text: &str) {
+        let text = printable(text);
+        let line = if self.color { format!("{color}{label:>12}{RESET} {text}") } else { format!("{label:>12} {text}") };
+        // Standard error may be closed; there is nobody left to tell.
+        self.line.suspend(|| {
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        });
+    }
+
+    fn download(&mut self, what: &str, done: u64, total: Option<u64>) {
+        let percent = total.filter(|total| *total > 0).map(|total| done * 100 / total);
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
+        let text = match total {
+            Some(total) => format!("{what}: {:.0} of {:.0} MB", megabytes(done), megabytes(total)),
+            None => format!("{what}: {:.0} MB", megabytes(done)),
+        };
+        if self.line.is_hidden() {
+            // Plain lines elsewhere: one for each quarter.
+            let quarter = percent.map(|percent| percent / 25);
+            if self.download_percent != quarter || quarter.is_none() && self.download_percent.is_none() && done == 0 {
+                self.download_percent = quarter;
+                if self.verbosity > Verbosity::Quiet {
+                    self.print(CYAN, "Fetching", &text);
+                }
+            }
+        } else {
+            self.line.enable_steady_tick(Duration::from_millis(100));
+            self.line.set_message(format!("fetching {}", printable(&text)));
+        }
+    }
+
+    fn verdict(&mut self, candidate: &str, verdict: &Verdict) {
+        self.progress.parsed += usize::from(verdict.conforms());
+        self.progress.compiled += usize::from(verdict.compiles());
+        self.progress.passed += usize::from(verdict.is_pass());
+        if let Some(class) = verdict.class {
+            let code = verdict.code.as_deref().unwrap_or("unknown");
+            *self.progress.failures.entry(format!("{} ({code})", class.as_str())).or_default() += 1;
+        }
+        if self.verbosity == Verbosity::Verbose {
+            let (color, word) = match verdict.outcome {
+                Outcome::Passed => (GREEN, "passed"),
+                Outcome::Failed => (YELLOW, "failed"),
+                Outcome::Timeout => (YELLOW, "timed out"),
+                Outcome::Crashed => (YELLOW, "crashed"),
+                Outcome::Resource => (YELLOW, "over limit"),
+                Outcome::Flaky => (YELLOW, "flaky"),
+            };
+            let mut text = format!("sample {candidate}");
+            if let (Some(class), Some(code)) = (verdict.class, &verdict.code) {
+                text.push_str(&format!(": {}, {code}", class.as_str()));
+            }
+            if let Some(first) = verdict.detail.lines().find(|line| !line.trim().is_empty()) {
+                text.push_str(&format!(": {}", first.trim()));
+            }
+            self.print(color, word, &text);
+        }
+    }
+
+    fn finished(&mut self, finished: &Finished) {
+        self.line.set_message("");
+        self.line.disable_steady_tick();
+        match finished.status {
+            Status::Fresh => {
+                self.fresh += 1;
+                if self.verbosity > Verbosity::Quiet {
+                    let commit = finished.commit.as_deref().map(|commit| format!(", now committed as {}", short(commit)));
+                    self.print(GREEN, "Fresh", &format!("{}{}", finished.spec, commit.unwrap_or_default()));
+                }
+            }
+            Status::Built | Status::Proposed => {
+                if self.verbosity == Verbosity::Quiet {
+                    return;
+                }
+                let (sample, path) = finished
+                    .chosen
+                    .as_ref()
+                    .map(|(sample, path)| (*sample, path.display().to_string()))
+                    .unwrap_or_default();
+                let commit = finished.commit.as_deref().map(|commit| format!(", commit {}", short(commit)));
+                self.print(
+                    GREEN,
+                    "Built",
+                    &format!(
+                        "{}: {} of {} passed; sample {sample} is {path}{} ({:.1} s, {})",
+                        finished.spec,
+                        finished.passed,
+                        count(finished.sampled, "sample"),
+                        commit.unwrap_or_default(),
+                        finished.seconds,
+                        count(finished.tokens, "token"),
+                    ),
+                );
+            }
+            Status::Failed => {
+                let reason = finished.reason.as_deref().unwrap_or("no candidate passed");
+                self.print(RED, "Failed", &format!("{}: {reason} ({:.1} s)", finished.spec, finished.seconds));
+                let mut failures: Vec<_> = std::mem::take(&mut self.progress.failures).into_iter().collect();
+                failures.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
+                for (failure, times) in failures.iter().take(4) {
+                    self.print(RED, "", &format!("{times} × {failure}"));
+                }
+            }
+        }
+    }
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..9).unwrap_or(commit)
+}
+
+impl Report for Human {
+    fn event(&mut self, event: &Event) {
+        let normal = self.verbosity > Verbosity::Quiet;
+        match event {
+            Event::Download { what, done, total } => self.download(what, *done, *total),
+            Event::Note(message) if normal => self.print(CYAN, "Note", message),
+            Event::Note(_) => {}
+            Event::Warning(message) => self.print(YELLOW, "Warning", message),
+            Event::ModelChosen { model, why } if normal => self.print(GREEN, "Model", &format!("{model}: {why}")),
+            Event::ModelChosen { .. } => {}
+            Event::Started { spec, samples, model } => {
+                self.progress = Progress::new(*samples);
+                if normal {
+                    self.print(GREEN, "Building", &format!("{spec}: {} from {model}", count(*samples, "sample")));
+                    self.line.set_message("waiting for the first token");
+                    self.line.enable_steady_tick(Duration::from_millis(100));
+                }
+            }
+            Event::Tokens { count, .. } => {
+                if self.progress.tokens == 0 {
+                    // Loading the model and reading the prompt are not part of the rate.
+                    self.progress.since = Instant::now();
+                }
+                self.progress.tokens += count;
+                self.line.set_message(self.progress.text());
+            }
+            Event::Sampled { .. } => {
+                self.progress.sampled += 1;
+                self.line.set_message(self.progress.text());
+            }
+            Event::SampleFailed { index, reason, .. } => {
+                self.print(YELLOW, "Lost", &format!("sample {}: {reason}", index + 1));
+            }
+            Event::Judged { candidate, verdict, .. } => {
+                self.verdict(candidate, verdict);
+                self.line.set_message(self.progress.text());
+            }
+            Event::Finished(finished) => self.finished(finished),
+        }
+    }
+}
+
+impl Drop for Human {
+    fn drop(&mut self) {
+        self.line.finish_and_clear();
+    }
+}

@@ -1,0 +1,95 @@
+//! Events as JSON lines on standard output: one object a line, each with `event` and the format's version `v`.
+//! docs/events.md lists them; scripts rely on the names.
+
+use std::io::{self, Write as _};
+
+use serde_json::{Value, json};
+
+use super::Report;
+use crate::event::{Event, Finished};
+
+/// The version of the format; goes up when a field changes its meaning or is removed.
+pub const VERSION: u32 = 1;
+
+/// Prints events as JSON lines.
+#[derive(Debug, Default)]
+pub struct Json;
+
+impl Report for Json {
+    fn event(&mut self, event: &Event) {
+        let mut stdout = io::stdout().lock();
+        // A reader that went away (`| head`) is no reason to stop a build that costs money.
+        let _ = writeln!(stdout, "{}", to_json(event)).and_then(|()| stdout.flush());
+    }
+}
+
+/// The JSON object of an event.
+fn to_json(event: &Event) -> Value {
+    let mut value = match event {
+        Event::Download { what, done, total } => {
+            json!({"event": "download", "what": what, "done": done, "total": total})
+        }
+        Event::Note(message) => json!({"event": "note", "message": message}),
+        Event::Warning(message) => json!({"event": "warning", "message": message}),
+        Event::ModelChosen { model, why } => json!({"event": "model", "model": model, "why": why}),
+        Event::Started { spec, samples, model } => {
+            json!({"event": "started", "spec": spec, "samples": samples, "model": model})
+        }
+        Event::Tokens { spec, count } => json!({"event": "tokens", "spec": spec, "count": count}),
+        Event::Sampled { spec, index, tokens } => {
+            json!({"event": "sampled", "spec": spec, "sample": index + 1, "tokens": tokens})
+        }
+        Event::SampleFailed { spec, index, reason } => {
+            json!({"event": "sample_failed", "spec": spec, "sample": index + 1, "reason": reason})
+        }
+        Event::Judged { spec, candidate, verdict } => json!({
+            "event": "verdict", "spec": spec, "candidate": candidate, "phase": verdict.phase,
+            "outcome": verdict.outcome, "class": verdict.class, "code": verdict.code, "detail": verdict.detail,
+        }),
+        Event::Finished(finished) => finished_to_json(finished),
+    };
+    if let Value::Object(object) = &mut value {
+        object.insert("v".to_owned(), VERSION.into());
+    }
+    value
+}
+
+fn finished_to_json(finished: &Finished) -> Value {
+    let clusters: Vec<Value> =
+        finished.clusters.iter().map(|(size, passed)| json!({"size": size, "passed": passed})).collect();
+    let chosen = finished.chosen.as_ref().map(|(sample, path)| json!({"sample": sample, "path": path}));
+    json!({
+        "event": "finished", "spec": finished.spec, "status": finished.status, "sampled": finished.sampled,
+        "parsed": finished.parsed, "compiled": finished.compiled, "passed": finished.passed, "clusters": clusters,
+        "chosen": chosen, "commit": finished.commit, "seconds": (finished.seconds * 1000.0).round() / 1000.0,
+        "tokens": finished.tokens, "reason": finished.reason,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Status;
+
+    #[test]
+    fn the_finished_event_has_the_fields_that_scripts_rely_on() {
+        let event = Event::Finished(Finished {
+            spec: "slug".into(),
+            status: Status::Built,
+            sampled: 8,
+            parsed: 7,
+            compiled: 6,
+            passed: 5,
+            clusters: vec![(5, true), (1, false)],
+            chosen: Some((3, "generated/src/slug.rs".into())),
+            commit: Some("abc".into()),
+            seconds: 1.23456,
+            tokens: 900,
+            reason: None,
+        });
+        assert_eq!(
+            to_json(&event).to_string(),
+            r#"{"event":"finished","spec":"slug","status":"built","sampled":8,"parsed":7,"compiled":6,"passed":5,"clusters":[{"size":5,"passed":true},{"size":1,"passed":false}],"chosen":{"sample":3,"path":"generated/src/slug.rs"},"commit":"abc","seconds":1.235,"tokens":900,"reason":null,"v":1}"#
+        );
+    }
+}
