@@ -701,10 +701,11 @@ impl Repo {
         }
         // git trusts a file's times only when they are older than the index. The index gets younger here, so
         // whatever it could not trust before loses its size, which makes git look at the content.
-        if let Some(stamp) = stamp {
+        if let Some((seconds, _)) = stamp {
             let racy: Vec<IndexEntry> = index
                 .iter()
-                .filter(|entry| entry.file_size != 0 && (entry.mtime.seconds(), entry.mtime.nanoseconds()) >= stamp)
+                // Whole seconds, since most builds of git compare no more than that.
+                .filter(|entry| entry.file_size != 0 && entry.mtime.seconds() >= seconds)
                 .filter(|entry| !entries.iter().any(|ours| ours.path.as_bytes() == entry.path))
                 .collect();
             for entry in racy {
