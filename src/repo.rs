@@ -50,6 +50,9 @@ pub enum RepoError {
     /// git's `safe.directory` rule.
     #[error("the git repository `{0}` belongs to another user")]
     NotOwned(String),
+    /// A format that libgit2 does not know, e.g. SHA-256 objects.
+    #[error("the git repository has a format that llmc can't write: {0}")]
+    Unsupported(String),
     /// No work tree.
     #[error("the git repository `{0}` is bare: it has no work tree to build in")]
     Bare(String),
@@ -112,6 +115,7 @@ impl RepoError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NotOwned(_) => "`git config --global --add safe.directory FOLDER`, if you trust it",
+            Self::Unsupported(_) => "build with `--no-commit`, and commit the files with git",
             Self::Bare(_) => "work in a clone or in a linked work tree: `git worktree add`",
             Self::NoIdentity => "`git config --global user.name NAME` and `git config --global user.email ADDRESS`",
             Self::Busy(_) => "the files are written: finish it, then run the build again to commit them",
@@ -211,6 +215,9 @@ impl Repo {
             Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
             Err(error) if error.code() == ErrorCode::Owner => {
                 return Err(RepoError::NotOwned(root.display().to_string()));
+            }
+            Err(error) if error.message().contains("extension") || error.message().contains("object") => {
+                return Err(RepoError::Unsupported(error.message().to_owned()));
             }
             Err(source) => return Err(RepoError::Git { action: "open the git repository", source }),
         };

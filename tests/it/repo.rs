@@ -515,6 +515,36 @@ fn an_index_format_that_libgit2_does_not_write_is_left_to_git() {
 }
 
 #[test]
+fn repositories_tuned_for_many_files_are_committed_to() {
+    let env = TestRepo::new();
+    env.git("config feature.manyFiles true");
+    env.put("other", "x\n");
+    env.git("add other");
+    env.git("update-index --force-write-index");
+    let outcome = env.commit(&FILES).unwrap();
+    assert_eq!(outcome.index_note, None);
+    assert_eq!(env.status(), "A  other\n");
+    env.git("pack-refs --all");
+    env.git("gc -q");
+    env.commit(&[("specs/slugify.yaml", "more\n")]).unwrap();
+    assert_eq!(env.status(), "A  other\n");
+    env.check();
+}
+
+#[test]
+fn repository_formats_that_are_not_supported_are_said_so() {
+    isolate();
+    for format in ["--object-format=sha256", "--ref-format=reftable"] {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Command::new("git").args(["init", "-q", format, "."]).current_dir(folder.path()).output().unwrap();
+        if made.status.success() {
+            let error = Repo::discover(folder.path()).err().unwrap();
+            assert!(matches!(error, RepoError::Unsupported(_)), "{format}: {error:?}");
+        }
+    }
+}
+
+#[test]
 fn a_commit_is_signed_where_git_is_told_to_sign() {
     let env = TestRepo::new();
     let key = env.root.with_file_name("key");
