@@ -294,6 +294,9 @@ pub enum Freshness {
 }
 
 /// Compares what is on disk with what the spec at `spec_path` asks for. Reads three small files and `lib.rs`.
+///
+/// A write that was cut short looks like an edit by hand until [`recover`] has finished it: whoever may write calls
+/// that first.
 pub fn up_to_date(
     workspace: &Workspace,
     name: &str,
