@@ -1,6 +1,6 @@
 //! Freezing: an artifact's files, writing them all or not at all, and whether an artifact is up to date.
 //!
-//! What is written is decided by pure functions; [`write`] and [`recover`] alone touch the disk, and only below
+//! What is written is decided by pure functions; [`write()`] and [`recover`] alone touch the disk, and only below
 //! `generated/`. Nothing here knows git. Whoever writes holds the workspace's lock.
 
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ pub enum FreezeError {
         /// What it asks for.
         second_version: String,
     },
-    /// A path that [`write`] does not write to.
+    /// A path that [`write()`] does not write to.
     #[error("`{0}` is not a plain path below `generated`")]
     Outside(String),
     /// `generated`, or a folder in it, is a link that leads elsewhere.
@@ -294,6 +294,9 @@ pub enum Freshness {
 }
 
 /// Compares what is on disk with what the spec at `spec_path` asks for. Reads three small files and `lib.rs`.
+///
+/// A write that was cut short looks like an edit by hand until [`recover`] has finished it: whoever may write calls
+/// that first.
 pub fn up_to_date(
     workspace: &Workspace,
     name: &str,

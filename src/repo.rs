@@ -50,6 +50,9 @@ pub enum RepoError {
     /// git's `safe.directory` rule.
     #[error("the git repository `{0}` belongs to another user")]
     NotOwned(String),
+    /// A format that libgit2 does not know, e.g. SHA-256 objects.
+    #[error("the git repository has a format that llmc can't write: {0}")]
+    Unsupported(String),
     /// No work tree.
     #[error("the git repository `{0}` is bare: it has no work tree to build in")]
     Bare(String),
@@ -112,6 +115,7 @@ impl RepoError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NotOwned(_) => "`git config --global --add safe.directory FOLDER`, if you trust it",
+            Self::Unsupported(_) => "build with `--no-commit`, and commit the files with git",
             Self::Bare(_) => "work in a clone or in a linked work tree: `git worktree add`",
             Self::NoIdentity => "`git config --global user.name NAME` and `git config --global user.email ADDRESS`",
             Self::Busy(_) => "the files are written: finish it, then run the build again to commit them",
@@ -212,6 +216,9 @@ impl Repo {
             Err(error) if error.code() == ErrorCode::Owner => {
                 return Err(RepoError::NotOwned(root.display().to_string()));
             }
+            Err(error) if error.message().contains("extension") || error.message().contains("object") => {
+                return Err(RepoError::Unsupported(error.message().to_owned()));
+            }
             Err(source) => return Err(RepoError::Git { action: "open the git repository", source }),
         };
         let Some(workdir) = git.workdir() else {
@@ -295,6 +302,7 @@ impl Repo {
     pub fn compare_to_head(&self, files: &[&str]) -> Result<Vec<HeadState>, RepoError> {
         let head = self.head()?;
         let base = head.commit.as_ref().map(|commit| commit.tree()).transpose().map_err(git("read HEAD"))?;
+        let mut base = base.map(|base| Folders::new(&self.git, base));
         files
             .iter()
             .map(|file| {
@@ -307,7 +315,7 @@ impl Repo {
                     }
                     Err(error) => return Err(io_error("read", &on_disk)(error)),
                 };
-                let Some((committed, _)) = base.as_ref().and_then(|base| lookup(base, &path)) else {
+                let Some((committed, _)) = base.as_mut().and_then(|base| base.lookup(&path)) else {
                     return Ok(HeadState::Untracked);
                 };
                 let is = |bytes: &[u8]| Oid::hash_object(ObjectType::Blob, bytes).is_ok_and(|oid| oid == committed);
@@ -339,17 +347,19 @@ impl Repo {
         }
     }
 
-    fn modules_in(&self, tree: &Tree<'_>) -> Result<Vec<Module>, RepoError> {
+    fn modules_in<'repo>(&'repo self, tree: &Tree<'repo>) -> Result<Vec<Module>, RepoError> {
         let folder = format!("{}{}", self.prefix, paths::PROVENANCE);
         let Some(folder) = tree.get_path(Path::new(&folder)).ok().and_then(|entry| self.git.find_tree(entry.id()).ok())
         else {
             return Ok(Vec::new());
         };
+        let mut folders = Folders::new(&self.git, tree.clone());
         let mut known = self.modules.borrow_mut();
         let mut modules = Vec::new();
         for entry in &folder {
             let Some(name) = entry.name().ok().and_then(freeze::module_name) else { continue };
-            if entry.kind() != Some(ObjectType::Blob) || lookup(tree, &self.full_path(&paths::code(name))?).is_none() {
+            if entry.kind() != Some(ObjectType::Blob) || folders.lookup(&self.full_path(&paths::code(name))?).is_none()
+            {
                 continue;
             }
             if let Some(module) = known.get(&entry.id()) {
@@ -701,10 +711,11 @@ impl Repo {
         }
         // git trusts a file's times only when they are older than the index. The index gets younger here, so
         // whatever it could not trust before loses its size, which makes git look at the content.
-        if let Some(stamp) = stamp {
+        if let Some((seconds, _)) = stamp {
             let racy: Vec<IndexEntry> = index
                 .iter()
-                .filter(|entry| entry.file_size != 0 && (entry.mtime.seconds(), entry.mtime.nanoseconds()) >= stamp)
+                // Whole seconds, since most builds of git compare no more than that.
+                .filter(|entry| entry.file_size != 0 && entry.mtime.seconds() >= seconds)
                 .filter(|entry| !entries.iter().any(|ours| ours.path.as_bytes() == entry.path))
                 .collect();
             for entry in racy {
@@ -806,13 +817,38 @@ fn under_way(state: RepositoryState) -> Option<&'static str> {
 
 /// The blob under a path, and its mode.
 fn lookup(tree: &Tree<'_>, path: &str) -> Option<(Oid, FileMode)> {
-    let entry = tree.get_path(Path::new(path)).ok()?;
+    blob_of(&tree.get_path(Path::new(path)).ok()?)
+}
+
+fn blob_of(entry: &git2::TreeEntry<'_>) -> Option<(Oid, FileMode)> {
     let mode = match entry.filemode() {
         0o100_755 => FileMode::BlobExecutable,
         0o120_000 => FileMode::Link,
         _ => FileMode::Blob,
     };
     (entry.kind() == Some(ObjectType::Blob)).then(|| (entry.id(), mode))
+}
+
+/// A tree's folders, each read once: libgit2 keeps no large ones, and an artifact's files lie in large ones.
+struct Folders<'repo> {
+    git: &'repo Repository,
+    root: Tree<'repo>,
+    known: HashMap<String, Option<Tree<'repo>>>,
+}
+
+impl<'repo> Folders<'repo> {
+    fn new(git: &'repo Repository, root: Tree<'repo>) -> Self {
+        Self { git, root, known: HashMap::new() }
+    }
+
+    fn lookup(&mut self, path: &str) -> Option<(Oid, FileMode)> {
+        let Some((folder, name)) = path.rsplit_once('/') else { return lookup(&self.root, path) };
+        if !self.known.contains_key(folder) {
+            let tree = self.root.get_path(Path::new(folder)).ok().and_then(|entry| self.git.find_tree(entry.id()).ok());
+            self.known.insert(folder.to_owned(), tree);
+        }
+        blob_of(&self.known.get(folder)?.as_ref()?.get_name(name)?)
+    }
 }
 
 /// git's lock on the index, held by its rules: whoever creates the file has it.
