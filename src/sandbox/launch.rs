@@ -191,7 +191,10 @@ fn input(bytes: &[u8]) -> io::Result<Stdio> {
     Ok(file.into())
 }
 
+#[cfg(target_env = "gnu")]
 type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
 
 /// Soft and hard limits.
 fn rlimits(limits: &Limits, identity: &Identity) -> Vec<(Resource, libc::rlimit)> {
