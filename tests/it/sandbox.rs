@@ -392,7 +392,7 @@ mod run {
             let limits = Limits { cpu: Duration::from_millis(cpu), ..Limits::RUN };
             let finished = attack_within(&[name], limits);
             assert_eq!(finished.ending, Ending::CpuTime, "{name}");
-            assert!(finished.cpu >= limits.cpu && finished.cpu < limits.cpu * 2, "{finished:?}");
+            assert!(finished.cpu >= limits.cpu && finished.cpu < limits.cpu + Duration::from_secs(4), "{finished:?}");
         }
     }
 
@@ -402,7 +402,7 @@ mod run {
             let limits = Limits { wall: Duration::from_millis(200), ..Limits::RUN };
             let finished = attack_within(&[name], limits);
             assert_eq!(finished.ending, Ending::WallTime, "{name}");
-            assert!(finished.wall < Duration::from_secs(3), "{finished:?}");
+            assert!(finished.wall < Duration::from_secs(10), "{finished:?}");
         }
     }
 
@@ -782,7 +782,7 @@ fn measured() {
         compile.metadata_only = metadata_only;
         let argv = toolchain().argv(&compile);
         let plainly = || drop(Command::new(&toolchain().rustc).args(&argv).current_dir(&compile.out).output().unwrap());
-        eprintln!("{name}, std alone: {}", shortest(15, &plainly));
-        eprintln!("{name}, sandboxed: {}", shortest(15, &|| drop(toolchain().compile(&compile).unwrap())));
+        eprintln!("{name}, std alone: {}", shortest(25, &plainly));
+        eprintln!("{name}, sandboxed: {}", shortest(25, &|| drop(toolchain().compile(&compile).unwrap())));
     }
 }
