@@ -41,9 +41,9 @@ pub struct Compile {
     pub crate_name: String,
     /// `--crate-type`.
     pub crate_type: CrateType,
-    /// The crate's root file.
+    /// The crate's root file. All of its folder can be read, and nothing else of the workspace.
     pub root: PathBuf,
-    /// Where the result goes; the only folder that can be written.
+    /// Where the result goes, and temporary files; the only folder that can be written.
     pub out: PathBuf,
     /// Other crates: name and rlib.
     pub externs: Vec<(String, PathBuf)>,
@@ -203,7 +203,7 @@ impl Toolchain {
             CrateType::Bin => "bin",
         };
         let mut argv: Vec<OsString> = Vec::new();
-        let mut push = |parts: &[&OsStr]| argv.push(parts.concat_os());
+        let mut push = |parts: &[&OsStr]| argv.push(parts.join(OsStr::new("")));
         let text = OsStr::new;
         push(&[compile.root.as_os_str()]);
         push(&[text("--edition=2021")]);
@@ -248,19 +248,6 @@ impl Compile {
             (true, _) => format!("lib{}.rmeta", self.crate_name),
             (false, CrateType::Rlib) => format!("lib{}.rlib", self.crate_name),
             (false, CrateType::Bin) => self.crate_name.clone(),
-        })
-    }
-}
-
-trait ConcatOs {
-    fn concat_os(&self) -> OsString;
-}
-
-impl ConcatOs for [&OsStr] {
-    fn concat_os(&self) -> OsString {
-        self.iter().fold(OsString::new(), |mut all, part| {
-            all.push(part);
-            all
         })
     }
 }
@@ -371,5 +358,83 @@ impl From<Message> for RustcDiagnostic {
                 })
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toolchain() -> Toolchain {
+        Toolchain {
+            rustc: "/rust/bin/rustc".into(),
+            sysroot: "/rust".into(),
+            version: "rustc 1.95.0".into(),
+            host: "x86_64-unknown-linux-gnu".into(),
+            linker: "/usr/bin/cc".into(),
+        }
+    }
+
+    fn compile() -> Compile {
+        Compile {
+            crate_name: "candidate".into(),
+            crate_type: CrateType::Rlib,
+            root: "/work/src/candidate.rs".into(),
+            out: "/work/out".into(),
+            externs: vec![("regex".into(), "/deps/libregex.rlib".into())],
+            search: vec!["/deps".into()],
+            metadata_only: false,
+            forbid_unsafe: true,
+            limits: Limits::COMPILE,
+        }
+    }
+
+    #[test]
+    fn the_arguments_of_rustc_leave_nothing_to_the_source() {
+        let argv: Vec<_> = toolchain().argv(&compile()).into_iter().map(|word| word.into_string().unwrap()).collect();
+        assert_eq!(
+            argv.join(" "),
+            "/work/src/candidate.rs --edition=2021 --error-format=json --crate-name=candidate --crate-type=rlib \
+             --emit=link=/work/out/libcandidate.rlib --sysroot=/rust -Clinker=/usr/bin/cc -Copt-level=0 -Cdebuginfo=0 \
+             -Coverflow-checks=on -Cdebug-assertions=on -Cpanic=unwind -Ccodegen-units=1 -Cembed-bitcode=no \
+             -Funsafe-code -Ldependency=/deps --extern=regex=/deps/libregex.rlib"
+        );
+    }
+
+    #[test]
+    fn rustc_reads_its_sources_and_writes_its_output_only() {
+        let job = toolchain().job(&compile());
+        let readable: Vec<_> = job.readable.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(readable, ["/rust/bin", "/rust/lib", "/work/src", "/usr/bin", "/deps/libregex.rlib", "/deps"]);
+        assert_eq!(job.writable, [PathBuf::from("/work/out")]);
+        assert_eq!((job.role, job.environment.len()), (Role::Compile, 3));
+    }
+
+    #[test]
+    fn words_that_are_no_diagnostic_are_kept_apart() {
+        let error = r#"{"$message_type":"diagnostic","message":"m","code":null,"level":"error","spans":[],"children":[],"rendered":"r"}"#;
+        let closing = error.replace("\"m\"", "\"aborting due to 1 previous error\"");
+        let said = format!("{error}\nthread 'rustc' panicked\n{closing}\n{{\"message\": \"cut");
+        let (diagnostics, other) = read_diagnostics(&said, true);
+        assert_eq!(diagnostics.len(), 1);
+        assert_eq!((diagnostics[0].rendered.as_str(), other.as_str()), ("r", "thread 'rustc' panicked\n"));
+    }
+
+    #[test]
+    fn diagnostics_are_bounded_in_number_and_length() {
+        let long = "é".repeat(MAX_TEXT);
+        let error = format!(r#"{{"message":"{long}","code":null,"level":"error","spans":[],"rendered":null}}"#);
+        let (diagnostics, _) = read_diagnostics(&format!("{error}\n").repeat(MAX_DIAGNOSTICS + 1), false);
+        assert_eq!(diagnostics.len(), MAX_DIAGNOSTICS);
+        assert!(diagnostics.iter().all(|diagnostic| diagnostic.rendered.len() <= MAX_TEXT));
+        assert!(read_diagnostics(&"x\n".repeat(MAX_TEXT), false).1.len() <= MAX_TEXT);
+    }
+
+    #[test]
+    fn a_compiler_that_is_not_there_is_named() {
+        let error = Toolchain::find(Some(Path::new("/nonexistent/rustc"))).unwrap_err();
+        assert_eq!(error.to_string(), "failed to run `/nonexistent/rustc`");
+        let error = Toolchain::find(Some(Path::new("/bin/false"))).unwrap_err();
+        assert_eq!(error.to_string(), "`/bin/false --print sysroot` gave no answer: ");
     }
 }

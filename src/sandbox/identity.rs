@@ -8,12 +8,19 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::launch::check;
 use super::{Job, Role};
 
 /// Users that own no file: the range from which service managers take theirs for a time.
 const NOBODIES: std::ops::Range<u32> = 61_184..65_520;
+
+/// What the rest of a person's session may start meanwhile; without it an honest program's threads would fail at random.
+const SLACK: u64 = 1024;
+/// How long a count of processes is good for: it takes milliseconds, and so do candidates.
+const COUNT_AGE: Duration = Duration::from_secs(2);
 
 /// Who a process will be.
 #[derive(Debug, Clone, Copy)]
@@ -38,9 +45,9 @@ impl Identity {
         Self { powerless: false, user: None }
     }
 
-    /// How many processes and threads the user has already.
+    /// How many processes and threads the user has already, or may have from others while this one runs.
     pub(super) fn processes(&self) -> u64 {
-        if self.user.is_some() || is_root() { 0 } else { count_processes() }
+        if self.user.is_some() || is_root() { 0 } else { recent_count() + SLACK }
     }
 
     /// Becomes it. Makes system calls only.
@@ -100,6 +107,16 @@ fn maps(map: &str, user: u32) -> bool {
         };
         (first..first.saturating_add(count)).contains(&u64::from(user))
     })
+}
+
+/// Processes and threads of the current user, as they were lately.
+fn recent_count() -> u64 {
+    static COUNT: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+    let mut count = COUNT.lock().unwrap_or_else(PoisonError::into_inner);
+    match *count {
+        Some((when, number)) if when.elapsed() < COUNT_AGE => number,
+        _ => count.insert((Instant::now(), count_processes())).1,
+    }
 }
 
 /// Processes and threads of the current user.

@@ -40,13 +40,14 @@ pub(super) fn start(job: &Job, mode: Mode) -> io::Result<Child> {
     command.current_dir(&job.directory).env_clear();
     command.stdin(input(&job.input)?).stdout(Stdio::piped()).stderr(Stdio::piped());
     let enter = move || {
+        grow_stack();
         new_session()?;
         close_on_exec()?;
+        identity.assume()?;
+        die_with(parent)?;
         for (resource, limit) in &rlimits {
             lower(*resource, *limit)?;
         }
-        identity.assume()?;
-        die_with(parent)?;
         if let Some(confinement) = &mut confinement {
             confinement.install()?;
         }
@@ -190,7 +191,10 @@ fn input(bytes: &[u8]) -> io::Result<Stdio> {
     Ok(file.into())
 }
 
+#[cfg(target_env = "gnu")]
 type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
 
 /// Soft and hard limits.
 fn rlimits(limits: &Limits, identity: &Identity) -> Vec<(Resource, libc::rlimit)> {
@@ -221,6 +225,11 @@ fn lower(resource: Resource, limit: libc::rlimit) -> io::Result<()> {
     // SAFETY: `limit` outlives the call.
     check(unsafe { libc::setrlimit(resource, &limit) })?;
     Ok(())
+}
+
+/// Uses some stack now: a copy of a big parent is above its memory limit until exec, and could not grow any more.
+fn grow_stack() {
+    std::hint::black_box([0_u8; 32 << 10]);
 }
 
 fn new_session() -> io::Result<()> {

@@ -7,7 +7,7 @@
 //!
 //! The promise: a confined user process. Not: a defence against holes in the kernel.
 //!
-//! Nothing here knows what is compiled or what the output means, and nothing retries.
+//! Nothing here knows what is compiled or what the output means, and no verdict is taken.
 
 #[cfg(target_os = "linux")]
 mod access;
@@ -49,7 +49,8 @@ pub struct Job {
     pub environment: Vec<(OsString, OsString)>,
     /// Its working directory.
     pub directory: PathBuf,
-    /// Files and folders it may read and execute, beside what every process of its role needs.
+    /// Files and folders it may read and execute, beside what every process of its role needs. Missing ones are
+    /// passed over.
     pub readable: Vec<PathBuf>,
     /// Folders it may write.
     pub writable: Vec<PathBuf>,
@@ -76,7 +77,8 @@ pub struct Limits {
     pub flood: usize,
     /// Open files.
     pub files: u64,
-    /// Processes and threads it may add.
+    /// Processes and threads it may add. Exact where a candidate is started by root; approximate for other users,
+    /// whose processes are counted together; no limit on a compiler that is started by root.
     pub processes: u64,
 }
 
@@ -244,6 +246,10 @@ pub fn run(job: &Job) -> Result<Finished, SandboxError> {
     run_in(job, mode())
 }
 
+/// How long a program that someone writes to may stay so.
+#[cfg(target_os = "linux")]
+const BUSY: Duration = Duration::from_secs(1);
+
 /// Runs one process to its end, confined as `mode` says.
 ///
 /// # Errors
@@ -255,7 +261,16 @@ pub fn run_in(job: &Job, mode: Mode) -> Result<Finished, SandboxError> {
     }
     let start = |source| SandboxError::Start { program: job.program.display().to_string(), source };
     let begun = std::time::Instant::now();
-    let child = launch::start(job, mode).map_err(start)?;
+    let child = loop {
+        match launch::start(job, mode) {
+            // Another thread forked while the program was written: until it executes something, its copy of us may
+            // still write to it.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && begun.elapsed() < BUSY => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            started => break started.map_err(start)?,
+        }
+    };
     watch::to_the_end(child, job, begun).map_err(start)
 }
 
@@ -266,4 +281,24 @@ pub fn run_in(job: &Job, mode: Mode) -> Result<Finished, SandboxError> {
 #[cfg(not(target_os = "linux"))]
 pub fn run_in(_job: &Job, _mode: Mode) -> Result<Finished, SandboxError> {
     Err(SandboxError::Unavailable("only Linux is supported".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_told_in_words() {
+        let all = Layers { landlock: 7, seccomp: true, limits: true };
+        assert_eq!(all.to_string(), "Landlock (ABI 7), seccomp, limits");
+        assert_eq!(all.missing(), None);
+        let none = Layers { landlock: 0, seccomp: false, limits: false };
+        assert_eq!(none.to_string(), "none");
+        let error = SandboxError::Unavailable(none.missing().expect("all are missing"));
+        assert_eq!(
+            error.to_string(),
+            "no sandbox on this machine: it lacks Landlock (Linux 5.13 or later, not switched off) and seccomp filters \
+             (x86-64 or arm64 Linux) and resource limits"
+        );
+    }
 }
