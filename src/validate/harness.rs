@@ -139,10 +139,11 @@ impl<'a> Render<'a> {
                     out.own(" match result {").snippet(pattern).own("        => true, _ => false };");
                     out.own(&format!(" ::llmc_rt::stated(llmc_holds, {:?}, &llmc_got) }}", shown(&pattern.text)));
                 }
-                Expect::Returns(_) | Expect::Panics(_) => {
-                    out.own(" { expected => ::llmc_rt::compared(result == expected, ");
-                    out.own("|| (&::llmc_rt::Show(&expected)).show(), || (&::llmc_rt::Show(&result)).show()) }");
+                Expect::Returns(value) => {
+                    out.own(" { expected => ::llmc_rt::compared(").stand_in("result == expected", value);
+                    out.own(", || (&::llmc_rt::Show(&expected)).show(), || (&::llmc_rt::Show(&result)).show()) }");
                 }
+                Expect::Panics(_) => {}
             }
             out.own(" }\n    }\n");
         }
@@ -202,7 +203,8 @@ impl<'a> Render<'a> {
                     self.mistakes.push(mistake(&property.holds, 1, 1, message));
                 }
                 let function = format!("property_{}", property.name);
-                self.out.own(&format!("    pub fn {function}() -> ::llmc_rt::Outcome {{\n        ::llmc_rt::property("));
+                self.out
+                    .own(&format!("    pub fn {function}() -> ::llmc_rt::Outcome {{\n        ::llmc_rt::property("));
                 property_call(&mut self.out, &spec.name, property, "::llmc_rt::forall", "::llmc_rt::", "crate::Local");
                 self.out.own(")\n    }\n");
                 let run = format!("llmc_properties::{function}()");
@@ -218,14 +220,7 @@ impl<'a> Render<'a> {
 }
 
 /// Adds the call of `forall` (or `hold`, which panics) for one property.
-pub(super) fn property_call(
-    out: &mut Text,
-    spec: &str,
-    property: &Property,
-    forall: &str,
-    runtime: &str,
-    local: &str,
-) {
+pub(super) fn property_call(out: &mut Text, spec: &str, property: &Property, forall: &str, runtime: &str, local: &str) {
     let seed = seed(spec, &property.name);
     let names: Vec<&str> = property.forall.iter().map(|(name, _)| name.as_str()).collect();
     let binding = |prefix: &str| names.iter().map(|name| format!("{prefix}{name}, ")).collect::<String>();
@@ -265,6 +260,9 @@ pub(super) fn import_lines(spec: &Spec, own: &BTreeSet<String>) -> Vec<String> {
         [name] => vec![format!("use ::generated::{}::{name};", spec.name)],
         names => vec![format!("use ::generated::{}::{{{}}};", spec.name, names.join(", "))],
     };
+    for other in spec.uses.iter().filter(|other| taken.insert((*other).clone())) {
+        lines.push(format!("use ::generated::{other};"));
+    }
     for line in &spec.interface.imports {
         let Ok(import) = syn::parse_str::<syn::ItemUse>(line) else { continue };
         let mut leaves = Vec::new();
@@ -624,13 +622,14 @@ impl<'a> Types<'a> {
 
     fn implementation(&self, item: &syn::Item, runtime: &str, local: &str) -> Option<String> {
         let (name, generics, shapes): (_, _, Vec<(String, &syn::Fields, bool)>) = match item {
-            syn::Item::Struct(item) => (&item.ident, &item.generics, vec![(item.ident.to_string(), &item.fields, true)]),
+            syn::Item::Struct(item) => {
+                (&item.ident, &item.generics, vec![(item.ident.to_string(), &item.fields, true)])
+            }
             syn::Item::Enum(item) => {
                 let shape = |variant: &'_ syn::Variant| format!("{}::{}", item.ident, variant.ident);
                 let leaf = |variant: &syn::Variant| {
-                    let recursive = |field: &syn::Field| {
-                        self.reaches(&field.ty, &item.ident.to_string(), &mut BTreeSet::new())
-                    };
+                    let recursive =
+                        |field: &syn::Field| self.reaches(&field.ty, &item.ident.to_string(), &mut BTreeSet::new());
                     !variant.fields.iter().any(recursive)
                 };
                 let shapes = item.variants.iter().map(|variant| (shape(variant), &variant.fields, leaf(variant)));
@@ -655,8 +654,7 @@ impl<'a> Types<'a> {
         let some_leaf = shapes.iter().any(|(_, _, leaf)| *leaf);
         let (mut boundary, mut random, mut shrink) = (String::new(), String::new(), String::new());
         for (at, (path, fields, leaf)) in shapes.iter().enumerate() {
-            let types: String =
-                fields.iter().map(|field| format!("{}, ", field.ty.to_token_stream())).collect();
+            let types: String = fields.iter().map(|field| format!("{}, ", field.ty.to_token_stream())).collect();
             let tuple = format!("<({types}) as {generate}>");
             let variables: String = (0..fields.len()).map(|at| format!("a{at}, ")).collect();
             let build: String = fields
@@ -669,12 +667,9 @@ impl<'a> Types<'a> {
                 .collect();
             let build = format!("|({variables})| {path} {{ {build} }}");
             let guard = if *leaf || !some_leaf { "true" } else { "depth > 0" };
-            boundary += &format!(
-                "if {guard} {{ all.extend({tuple}::boundary(deeper).into_iter().take(24).map({build})); }}\n"
-            );
-            random += &format!(
-                "{at} if {guard} => return ({build})({tuple}::random(random, size, deeper)),\n"
-            );
+            boundary +=
+                &format!("if {guard} {{ all.extend({tuple}::boundary(deeper).into_iter().take(24).map({build})); }}\n");
+            random += &format!("{at} if {guard} => return ({build})({tuple}::random(random, size, deeper)),\n");
             let pattern: String = fields
                 .iter()
                 .enumerate()

@@ -12,9 +12,9 @@ const DETAIL: usize = 4 << 10;
 const ERRORS: usize = 3;
 /// rustc's codes for names that do not exist and calls with arguments that do not.
 const HALLUCINATIONS: [&str; 27] = [
-    "E0026", "E0027", "E0050", "E0061", "E0107", "E0220", "E0405", "E0407", "E0412", "E0422", "E0423", "E0424", "E0425",
-    "E0426", "E0432", "E0433", "E0437", "E0438", "E0531", "E0532", "E0559", "E0560", "E0576", "E0599", "E0609", "E0610",
-    "E0635",
+    "E0026", "E0027", "E0050", "E0061", "E0107", "E0220", "E0405", "E0407", "E0412", "E0422", "E0423", "E0424",
+    "E0425", "E0426", "E0432", "E0433", "E0437", "E0438", "E0531", "E0532", "E0559", "E0560", "E0576", "E0599",
+    "E0609", "E0610", "E0635",
 ];
 
 /// Folders whose names mean nothing outside, and the way from a panic in the checks to the spec.

@@ -150,8 +150,7 @@ impl Validator {
     /// # Errors
     /// [`ValidateError`]; `Spec` when an example, property or test can't be turned into a check.
     pub fn prepare(&self, spec: &Spec, uses: &[(String, String)]) -> Result<Checks, ValidateError> {
-        let harness =
-            render(spec).map_err(|mistakes| ValidateError::Spec { spec: spec.name.clone(), mistakes })?;
+        let harness = render(spec).map_err(|mistakes| ValidateError::Spec { spec: spec.name.clone(), mistakes })?;
         let runtime = self.runtime()?;
         let dependencies = deps::build(&spec.dependencies, &self.toolchain, &self.cache, self.offline)?;
         // `-F unsafe-code` holds for the whole crate, and another module may be allowed what this one is not.
@@ -250,7 +249,12 @@ impl Validator {
     }
 
     /// Runs the checks; a run that used up its time is repeated alone, with twice the time, before that is believed.
-    fn run_checks(&self, checks: &Checks, program: &Path, places: &judge::Places<'_>) -> Result<Verdict, ValidateError> {
+    fn run_checks(
+        &self,
+        checks: &Checks,
+        program: &Path,
+        places: &judge::Places<'_>,
+    ) -> Result<Verdict, ValidateError> {
         let half = |time: Duration| Duration::from_secs(time.as_secs().div_ceil(2));
         let limits = self.run_limits;
         let hasty = Limits { cpu: half(limits.cpu), wall: half(limits.wall), ..limits };
@@ -291,7 +295,8 @@ impl Validator {
             limits: self.compile_limits,
         };
         let texts: Vec<String> = RUNTIME.iter().map(|(name, text)| format!("{name}\n{text}")).collect();
-        let digest = sha256(format!("{}\n{:?}\n{}", self.toolchain.version, self.toolchain.argv(&compile), texts.join("\n")));
+        let digest =
+            sha256(format!("{}\n{:?}\n{}", self.toolchain.version, self.toolchain.argv(&compile), texts.join("\n")));
         let folder = self.cache.join(format!("runtime-{}", &digest[..16]));
         let rlib = folder.join("libllmc_rt.rlib");
         if rlib.is_file() {
@@ -419,14 +424,18 @@ fn write(path: &Path, text: &str) -> Result<(), ValidateError> {
 }
 
 /// The errors of a compiler run as mistakes in the spec.
-fn told(compiled: &Compiled, place: impl Fn(&RustcDiagnostic) -> (usize, usize, usize)) -> Vec<Diagnostic> {
+///
+/// An error without a place of its own is left out where one that has a place says the same.
+fn told(compiled: &Compiled, place: impl Fn(&RustcDiagnostic) -> (usize, usize, usize, bool)) -> Vec<Diagnostic> {
     let mut list: Vec<Diagnostic> = Vec::new();
-    for error in compiled.diagnostics.iter().filter(|diagnostic| diagnostic.level.starts_with("error")) {
-        let (line, column, length) = place(error);
+    let errors = compiled.diagnostics.iter().filter(|diagnostic| diagnostic.level.starts_with("error"));
+    let mut errors: Vec<_> = errors.map(|error| (place(error), error)).collect();
+    errors.sort_by_key(|((line, column, _, is_placed), _)| (!is_placed, *line, *column));
+    for ((line, column, length, is_placed), error) in errors {
         let code = error.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
         let help = error.spans.iter().find_map(|span| span.label.clone());
         let message = format!("{}{code}", error.message);
-        if !list.iter().any(|known| known.message == message && known.line == line) {
+        if !list.iter().any(|known| known.message == message && (known.line == line || !is_placed)) {
             list.push(Diagnostic { severity: Severity::Error, message, line, column, length, help });
         }
     }
@@ -440,7 +449,7 @@ fn told(compiled: &Compiled, place: impl Fn(&RustcDiagnostic) -> (usize, usize, 
 }
 
 /// The place of an error in the stub: its lines are those of the interface.
-fn in_interface(spec: &Spec, error: &RustcDiagnostic) -> (usize, usize, usize) {
+fn in_interface(spec: &Spec, error: &RustcDiagnostic) -> (usize, usize, usize, bool) {
     let source = &spec.interface.source;
     let lines = source.text.lines().count().max(1);
     let (line, column, length) = match error.spans.first() {
@@ -453,17 +462,18 @@ fn in_interface(spec: &Spec, error: &RustcDiagnostic) -> (usize, usize, usize) {
         _ => (1, 1, 1),
     };
     let (line, column) = source.locate(line, column);
-    (line.max(1), column.max(1), length.max(1))
+    (line.max(1), column.max(1), length.max(1), true)
 }
 
-/// The place of an error in the checks.
-fn in_checks(spec: &Spec, map: &SourceMap, error: &RustcDiagnostic) -> (usize, usize, usize) {
+/// The place of an error in the checks: line, column, length, and whether it is more than a guess.
+fn in_checks(spec: &Spec, map: &SourceMap, error: &RustcDiagnostic) -> (usize, usize, usize, bool) {
     for span in &error.spans {
         if let Some((line, column)) = map.locate(span.line, span.column) {
             let length = if span.end_line == span.line { span.end_column.saturating_sub(span.column) } else { 1 };
-            return (line, column, length.max(1));
+            let length = map.stands_for(span.line, span.column).unwrap_or(length);
+            return (line, column, length.max(1), true);
         }
     }
     let place = spec.interface.source.place;
-    (place.line.max(1), place.column.max(1), 1)
+    (place.line.max(1), place.column.max(1), 1, false)
 }

@@ -19,8 +19,8 @@ struct Piece {
     bytes: Range<usize>,
     /// Which snippet.
     snippet: usize,
-    /// Where in the snippet it begins, in bytes.
-    from: usize,
+    /// Where in the snippet it begins, in bytes; `None` for our own words that stand for all of it.
+    from: Option<usize>,
 }
 
 /// Where the snippets of a spec stand in a text.
@@ -58,7 +58,15 @@ impl Text {
     pub(super) fn part(&mut self, snippet: usize, bytes: Range<usize>) {
         let start = self.text.len();
         self.text.push_str(&self.snippets[snippet].text[bytes.clone()]);
-        self.pieces.push(Piece { bytes: start..self.text.len(), snippet, from: bytes.start });
+        self.pieces.push(Piece { bytes: start..self.text.len(), snippet, from: Some(bytes.start) });
+    }
+
+    /// Adds words of our own; mistakes in them are mistakes in the snippet.
+    pub(super) fn stand_in(&mut self, words: &str, snippet: &Snippet) -> &mut Self {
+        let (start, snippet) = (self.text.len(), self.begin(snippet));
+        self.text.push_str(words);
+        self.pieces.push(Piece { bytes: start..self.text.len(), snippet, from: None });
+        self
     }
 
     /// The text and the way back.
@@ -75,19 +83,28 @@ impl SourceMap {
     ///
     /// `None` when the place is not in a snippet, or the snippet in no file.
     pub fn locate(&self, line: usize, column: usize) -> Option<(usize, usize)> {
-        let start = *self.lines.get(line.checked_sub(1)?)?;
-        let rest = &self.text[start..];
-        let byte = start + rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at);
-        let piece = self
-            .pieces
-            .iter()
-            .find(|piece| piece.bytes.contains(&byte))
-            .or_else(|| self.pieces.iter().find(|piece| piece.bytes.end == byte))?;
+        let (piece, byte) = self.piece(line, column)?;
         let snippet = &self.snippets[piece.snippet];
-        let before = &snippet.text[..piece.from + (byte - piece.bytes.start)];
+        let before = piece.from.map_or("", |from| &snippet.text[..from + (byte - piece.bytes.start)]);
         let line = before.matches('\n').count() + 1;
         let column = before[before.rfind('\n').map_or(0, |at| at + 1)..].chars().count() + 1;
         Some(snippet.locate(line, column)).filter(|(line, _)| *line > 0)
+    }
+
+    /// For a place in words that stand for a snippet: how long its first line is.
+    pub(super) fn stands_for(&self, line: usize, column: usize) -> Option<usize> {
+        let (piece, _) = self.piece(line, column).filter(|(piece, _)| piece.from.is_none())?;
+        Some(self.snippets[piece.snippet].text.lines().next().unwrap_or_default().chars().count())
+    }
+
+    fn piece(&self, line: usize, column: usize) -> Option<(&Piece, usize)> {
+        let start = *self.lines.get(line.checked_sub(1)?)?;
+        let rest = &self.text[start..];
+        let byte = start + rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at);
+        let mut pieces = self.pieces.iter();
+        let inside = pieces.find(|piece| piece.bytes.contains(&byte));
+        let piece = inside.or_else(|| self.pieces.iter().find(|piece| piece.bytes.end == byte))?;
+        Some((piece, byte))
     }
 }
 
@@ -99,7 +116,8 @@ mod tests {
     #[test]
     fn a_place_in_a_snippet_is_found_in_the_file_and_others_are_not() {
         let mut text = Text::default();
-        let block = Snippet { text: "é(1)\n  x".into(), place: Place { line: 7, column: 5, literal: true } };
+        let block =
+            Snippet { text: "é(1)\n  x".into(), place: Place { line: 7, column: 5, literal: true, exact: 99 } };
         text.own("fn f() {").snippet(&block).own("}");
         let (source, map) = text.finish();
         assert_eq!(source, "fn f() {\né(1)\n  x\n}");

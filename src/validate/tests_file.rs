@@ -26,9 +26,6 @@ fn render(spec: &Spec) -> String {
          #![allow(unused, clippy::all, clippy::pedantic)]\n\n"
     );
     let mut own = Text::default();
-    for other in &spec.uses {
-        own.own(&format!("use generated::{other};\n"));
-    }
     for line in import_lines(spec, &BTreeSet::new()) {
         own.own(&line.replace("use ::generated", "use generated")).own("\n");
     }
@@ -36,7 +33,9 @@ fn render(spec: &Spec) -> String {
         example_test(&mut own, &spec.interface, at + 1, example);
     }
     if !spec.properties.is_empty() {
-        own.own("use generate::{ShowDebug as _, ShowType as _};\n/// Makes `Generate` ours to implement.\nstruct Local;\n");
+        own.own(
+            "use generate::{ShowDebug as _, ShowType as _};\n/// Makes `Generate` ours to implement.\nstruct Local;\n",
+        );
         let mut types = Types::new(&spec.interface);
         for property in &spec.properties {
             for (_, ty) in &property.forall {
@@ -146,8 +145,7 @@ fn spaced(source: &str) -> String {
 
 /// What the functions named in a call return.
 fn outputs<'a>(interface: &'a Interface, call: &Snippet) -> Vec<&'a str> {
-    let words: BTreeSet<&str> =
-        call.text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
+    let words: BTreeSet<&str> = call.text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
     let functions = interface.functions.iter().chain(interface.methods.iter().map(|method| &method.function));
     functions
         .filter(|function| words.contains(function.name.as_str()))
