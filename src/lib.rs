@@ -28,6 +28,8 @@ pub mod sandbox;
 #[cfg(feature = "cli")]
 pub mod toolchain;
 #[cfg(feature = "cli")]
+pub mod validate;
+#[cfg(feature = "cli")]
 pub mod select;
 #[cfg(feature = "cli")]
 pub mod provenance;

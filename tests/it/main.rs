@@ -5,3 +5,5 @@ mod house;
 mod repo;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;
+
+mod validate;
