@@ -281,7 +281,9 @@ impl Wire {
             },
             300..=399 => {
                 let to = location.map(|to| format!(" to {}", self.scrub(&to))).unwrap_or_default();
-                Attempt::Never(self.bad(format!("with a redirect{to} (HTTP {status}); set base_url to the address meant")))
+                Attempt::Never(
+                    self.bad(format!("with a redirect{to} (HTTP {status}); set base_url to the address meant")),
+                )
             }
             401 | 403 => Attempt::Never(ModelError::Unauthorized { url: url(), status: status.as_u16() }),
             429 if spent(&bytes) => Attempt::Never(self.bad(self.said(status, &bytes))),
