@@ -110,7 +110,8 @@ pub fn choose(configured: Option<&str>, surroundings: &Surroundings) -> Result<C
         return Ok(Choice { named, base_url: None, why: "it is configured".into() });
     }
     let mut nothing = vec!["no model is configured"];
-    let later = if surroundings.anthropic_key { "; ANTHROPIC_API_KEY is set, but that provider comes later" } else { "" };
+    let later =
+        if surroundings.anthropic_key { "; ANTHROPIC_API_KEY is set, but that provider comes later" } else { "" };
     if surroundings.openai_key {
         let named = Named { provider: Provider::OpenAi, name: OPENAI_DEFAULT.into() };
         return Ok(Choice { named, base_url: None, why: format!("{}, OPENAI_API_KEY is set{later}", nothing[0]) });
@@ -158,7 +159,7 @@ pub async fn probe_ollama(base: &str) -> Option<Vec<String>> {
     struct Tag {
         name: String,
     }
-    let client = super::openai::http_client().no_proxy().build().ok()?;
+    let client = super::openai::http_client(base).build().ok()?;
     let ask = async {
         let mut reply = client.get(format!("{base}/api/tags")).send().await.ok()?.error_for_status().ok()?;
         let mut body = Vec::new();
@@ -200,8 +201,7 @@ mod tests {
 
     #[test]
     fn a_key_comes_before_ollama() {
-        let surroundings =
-            Surroundings { openai_key: true, ollama: Some(vec!["qwen2.5-coder:7b".into()]), ..bare() };
+        let surroundings = Surroundings { openai_key: true, ollama: Some(vec!["qwen2.5-coder:7b".into()]), ..bare() };
         let why = "no model is configured, OPENAI_API_KEY is set";
         assert_eq!(chosen(None, &surroundings), format!("openai/gpt-5-mini because {why}"));
     }

