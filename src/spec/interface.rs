@@ -121,15 +121,20 @@ impl Mistake {
 /// What syn says about `text`, by its place in it.
 pub(super) fn syntax_mistake(error: &syn::Error, text: &str) -> Mistake {
     let message = error.to_string();
-    if let Some(rest) = message.strip_prefix("unexpected end of input") {
+    let (span, ended) = (error.span(), message.strip_prefix("unexpected end of input"));
+    if ended.is_some() || span.byte_range().is_empty() {
         // syn knows no place for the end of its input.
         let text = text.trim_end();
         let line = text.matches('\n').count() + 1;
         let column = text.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-        let message = format!("the Rust ends too early{rest}");
+        let wanted = ended.map_or(message.as_str(), |rest| rest.trim_start_matches(", "));
+        let message = match wanted {
+            "" => "the Rust ends too early".to_owned(),
+            wanted => format!("the Rust ends too early: {wanted}"),
+        };
         return Mistake { line, column, length: 1, message, help: None };
     }
-    Mistake::at(error.span(), format!("not the Rust that is wanted here: {message}"), None)
+    Mistake::at(span, format!("not the Rust that is wanted here: {message}"), None)
 }
 
 /// Why `text` is not even read, by its place in it.
@@ -291,8 +296,9 @@ fn analyse(form: Form, text: &str) -> Analysis {
         Form::Interface => items.parse2(tokens),
         Form::Signature => {
             // A signature may leave out its semicolon.
-            let end = text.trim_end().len();
-            let closed = matches!(tokens.clone().into_iter().last(), Some(TokenTree::Punct(punct)) if punct.as_char() == ';');
+            let last = tokens.clone().into_iter().last();
+            let end = last.as_ref().map_or(0, |token| token.span().byte_range().end);
+            let closed = matches!(last, Some(TokenTree::Punct(punct)) if punct.as_char() == ';');
             let mut tokens = tokens;
             if !closed && !ends_with_braces(&tokens) {
                 tokens.extend([TokenTree::Punct(Punct::new(';', Spacing::Alone))]);
@@ -480,6 +486,10 @@ impl Reader<'_> {
         if let Some(span) = refused.verbatim {
             self.mistake(span, "this syntax is not understood in a signature", None);
         }
+        if refused.is_too_deep || sig.span().byte_range().len() > MAX_SIGNATURE {
+            let message = format!("`{ident}` has a signature too long or too deeply nested to read");
+            self.mistake(sig.ident.span(), message, Some("give a name to a part of it: `pub type Name = …;`"));
+        }
         let mut returned = Refused::default();
         returned.visit_return_type(&sig.output);
         if let Some(span) = returned.impl_trait {
@@ -619,6 +629,11 @@ impl Reader<'_> {
         }
         if let Some(span) = refused.verbatim {
             self.mistake(span, "this syntax is not understood in an impl block", None);
+            return;
+        }
+        let header_length = item.brace_token.span.open().byte_range().start - item.impl_token.span.byte_range().start;
+        if refused.is_too_deep || header_length > MAX_SIGNATURE {
+            self.mistake(item.impl_token.span, "this impl block's head is too long or too deeply nested to read", None);
             return;
         }
         let on = match &*item.self_ty {
@@ -764,9 +779,16 @@ fn use_names_under(parent: &Ident, tree: &UseTree, names: &mut Vec<String>) {
     }
 }
 
+/// Longest signature or impl header, in bytes, and its deepest nesting of types: printing one that is
+/// nested takes the square of it.
+const MAX_SIGNATURE: usize = 8 << 10;
+const MAX_TYPE_DEPTH: usize = 32;
+
 /// Finds what a signature may not hold.
 #[derive(Default)]
 struct Refused {
+    depth: usize,
+    is_too_deep: bool,
     verbatim: Option<Span>,
     impl_trait: Option<Span>,
     infer: Option<Span>,
@@ -780,7 +802,17 @@ impl<'ast> Visit<'ast> for Refused {
             Type::Infer(_) => self.infer = Some(node.span()),
             _ => {}
         }
+        self.depth += 1;
+        self.is_too_deep |= self.depth > MAX_TYPE_DEPTH;
         visit::visit_type(self, node);
+        self.depth -= 1;
+    }
+
+    fn visit_angle_bracketed_generic_arguments(&mut self, node: &'ast syn::AngleBracketedGenericArguments) {
+        self.depth += 1;
+        self.is_too_deep |= self.depth > 2 * MAX_TYPE_DEPTH;
+        visit::visit_angle_bracketed_generic_arguments(self, node);
+        self.depth -= 1;
     }
 
     fn visit_type_param_bound(&mut self, node: &'ast syn::TypeParamBound) {
@@ -826,38 +858,41 @@ pub(super) struct Mentions {
 
 impl Mentions {
     pub(super) fn tokens(&mut self, tokens: TokenStream) {
-        let mut stack = vec![tokens.into_iter()];
+        let mut stack = vec![tokens.into_iter().peekable()];
         // Whether the token before was `.`, or the second colon of `::`, or a word that defines.
         let mut is_inner = false;
         let mut colons = 0;
         while let Some(tokens) = stack.last_mut() {
-            match tokens.next() {
+            let token = tokens.next();
+            let is_joint = |punct: &Punct| punct.as_char() == ':' && punct.spacing() == Spacing::Joint;
+            let leads_on = matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if is_joint(punct));
+            let (mut inner, mut count) = (false, 0);
+            match token {
                 None => {
                     stack.pop();
-                    is_inner = false;
-                    colons = 0;
                 }
-                Some(TokenTree::Group(group)) => {
-                    stack.push(group.stream().into_iter());
-                    is_inner = false;
-                    colons = 0;
-                }
+                Some(TokenTree::Group(group)) => stack.push(group.stream().into_iter().peekable()),
                 Some(TokenTree::Punct(punct)) => {
-                    colons = if punct.as_char() == ':' { colons + 1 } else { 0 };
-                    is_inner = punct.as_char() == '.' || colons == 2;
+                    count = if punct.as_char() == ':' { colons + 1 } else { 0 };
+                    inner = punct.as_char() == '.' || count == 2;
                 }
                 Some(TokenTree::Ident(ident)) => {
                     if !is_inner {
-                        self.names.insert(ident.to_string());
+                        self.path_head(&ident, leads_on);
                     }
-                    is_inner = ["fn", "let", "struct", "enum"].iter().any(|word| ident == word);
-                    colons = 0;
+                    inner = ["fn", "let", "struct", "enum"].iter().any(|word| ident == word);
                 }
-                Some(TokenTree::Literal(_)) => {
-                    is_inner = false;
-                    colons = 0;
-                }
+                Some(TokenTree::Literal(_)) => {}
             }
+            (is_inner, colons) = (inner, count);
+        }
+    }
+
+    /// Modules (`fmt`) count only with something after them: alone they are variables or functions.
+    fn path_head(&mut self, ident: &Ident, leads_on: bool) {
+        let name = ident.to_string();
+        if leads_on || name.starts_with(|first: char| first.is_uppercase()) {
+            self.names.insert(name);
         }
     }
 }
@@ -867,7 +902,7 @@ impl<'ast> Visit<'ast> for Mentions {
         if node.leading_colon.is_none()
             && let Some(first) = node.segments.first()
         {
-            self.names.insert(first.ident.to_string());
+            self.path_head(&first.ident, node.segments.len() > 1);
         }
         visit::visit_path(self, node);
     }

@@ -47,7 +47,7 @@ budget: { tokens: 200000, usd: 0.50, seconds: 600 }
 prompt: { system: "Be terse.", shots: [celsius], template: implement }
 "##;
 
-const HEAD: &str = "llmc: 1\nname: f\ndescription: d\nsignature: pub fn f(x: u32) -> u32\n";
+const HEAD: &str = "llmc: 1\nname: f\ndescription: d\nsignature: 'pub fn f(x: u32) -> u32'\n";
 const TESTED: &str = "tests: |\n  #[test]\n  fn t() { f(1); }\n";
 
 /// What is said about `yaml`, as a file `specs/f.yaml`; empty where it is fine.
@@ -234,14 +234,14 @@ fn wrong_values_are_named_with_what_was_wanted() {
 fn examples_and_properties_are_checked() {
     let cases: &[(&str, &[&str])] = &[
         ("- call: f(1)", &["9:3 error: the example does not say what it expects"]),
-        ("- { call: f(1), returns: 1, holds: true }", &["9:31 error: the example expects 2 things: `returns`, `holds`"]),
+        ("- { call: f(1), returns: 1, holds: true }", &["9:29 error: the example expects 2 things: `returns`, `holds`"]),
         ("- returns: 1", &["9:3 error: the example has no `call`"]),
         ("- x", &["9:3 error: an example must be a mapping; found the text `x`"]),
         ("- call: f(1)\n  panics: false", &["10:11 error: `panics: false` says nothing"]),
         ("- call: f(1)\n  panics: 3", &["10:11 error: `panics` must be `true`, or a part of the panic message in quotes; found the number 3"]),
         ("- call: f(1)\n  returns:", &["10:3 error: `returns` is empty"]),
         ("- call: f(1)\n  returns: [1]", &["10:12 error: `returns` must be Rust, as text; found a list"]),
-        ("- call: f(1)\n  returns: 1 +", &["10:15 error: `returns`: the Rust ends too early, expected an expression"]),
+        ("- call: f(1)\n  returns: 1 +", &["10:15 error: `returns`: the Rust ends too early: expected an expression"]),
         ("- call: f(1)\n  matches: Some(", &["10:16 error: `matches`: not Rust: a bracket or quote without its partner, or a character that Rust does not know"]),
         ("- call: f(1)\n  matches: 1 +", &["10:14 error: `matches`: not the Rust that is wanted here: unexpected token"]),
         ("- call: f(\"a #b\")\n  returns: 1", &["9:11 error: `call`: not Rust: a bracket or quote without its partner, or a character that Rust does not know"]),
@@ -250,12 +250,11 @@ fn examples_and_properties_are_checked() {
         ("- call: f(1)\n  returns: *x", &["10:12 error: YAML takes this for an alias (`*name`), which a spec may not have"]),
         ("- call: f(1)\n  returns: \"hello\"", &["10:12 warning: YAML takes the quotes away: this is the Rust name `hello`, not a text"]),
         ("- call: g(1)\n  returns: 1", &["9:9 warning: this example calls nothing that the spec wants"]),
-        ("- call: 'f(\"a\\n\") +'\n  returns: 1", &["9:20 error: `call`: the Rust ends too early, expected an expression"]),
-        ("- call: \"f(\\\"a\\\") +\"\n  returns: 1", &["9:10 error: `call`: the Rust ends too early, expected an expression"]),
+        ("- call: 'f(\"a\\n\") +'\n  returns: 1", &["9:20 error: `call`: the Rust ends too early: expected an expression"]),
+        ("- call: \"f(\\\"a\\\") +\"\n  returns: 1", &["9:10 error: `call`: the Rust ends too early: expected an expression"]),
     ];
     for (extra, expected) in cases {
-        let yaml = format!("{HEAD}{TESTED}examples:\n  {}\n", extra.replace('\n', "\n  "));
-        let yaml = yaml.replace("  - ", "- ").replace("\n    ", "\n  ").replace("fn t() {", "fn t() {");
+        let yaml = format!("{HEAD}{TESTED}examples:\n{extra}\n");
         assert_eq!(brief(&yaml), *expected, "{yaml}");
     }
     let cases: &[(&str, &[&str])] = &[
@@ -267,8 +266,8 @@ fn examples_and_properties_are_checked() {
         ("{ name: 'p q', forall: { x: u8 }, holds: true }", &["9:11 error: the property's name `p q` is not a Rust identifier"]),
         ("{ name: p, forall: { fn: u8 }, holds: true }", &["9:24 error: the variable `fn` is a keyword of Rust"]),
         ("{ name: p, forall: { x: 'Vec<&str>' }, holds: true }", &["9:32 error: inputs can't be made for a reference"]),
-        ("{ name: p, forall: { x: 'Vec<u8' }, holds: true }", &["9:34 error: `x`: the Rust ends too early, expected one of: `,`, `>`"]),
-        ("{ name: p, forall: { x: u8 }, assume: 'x <', holds: true }", &["9:44 error: `assume`: the Rust ends too early, expected an expression"]),
+        ("{ name: p, forall: { x: 'Vec<u8' }, holds: true }", &["9:34 error: `x`: the Rust ends too early: expected `,`"]),
+        ("{ name: p, forall: { x: u8 }, assume: 'x <', holds: true }", &["9:44 error: `assume`: the Rust ends too early: expected an expression"]),
     ];
     for (property, expected) in cases {
         let said = brief_with(&format!("properties:\n- {property}"));
@@ -350,7 +349,7 @@ fn hostile_files_get_a_clear_answer_at_once() {
         (format!("tests: |\n  fn x() {{ {}1{} }}", "(".repeat(50_000), ")".repeat(50_000)).into_bytes(), "brackets nested deeper than 128"),
         (format!("tests: |\n  fn x() {{ {}1 }}", "!".repeat(50_000)).into_bytes(), "prefix operators in a row"),
         (format!("tests: |\n  {}", "x ".repeat(200_000)).into_bytes(), "bytes of Rust; at most"),
-        (format!("signature: fn f(x: {}u8{})", "Vec<".repeat(20_000), ">".repeat(20_000)).into_bytes(), "missing"),
+        (format!("signature: 'fn f(x: {}u8{})'", "V<".repeat(40_000), ">".repeat(40_000)).into_bytes(), "missing"),
     ];
     for (bytes, expected) in cases {
         let began = Instant::now();
@@ -362,6 +361,31 @@ fn hostile_files_get_a_clear_answer_at_once() {
         assert!(began.elapsed() < Duration::from_secs(8), "{name}: {:?}", began.elapsed());
     }
     assert!(start.elapsed() < Duration::from_secs(60));
+}
+
+/// Parsers that try one way and then another may take twice as long for each level.
+#[test]
+fn nesting_does_not_make_rust_slow_to_read() {
+    let nests = [
+        ("(", ")"), ("{", "}"), ("[", "]"), ("<", " as X>::Y"), ("|x: u8| (", ")"), ("a::<{", "}>"), ("if let (", ") = x {}"),
+        ("match x { ", " => 1 }"), ("vec![", "]"), ("impl Fn(", ")"), ("X<{", "}>"), ("&(", ",)"), ("dyn X<", ">"), ("for<'a> fn(", ")"),
+        ("x.a(", ")"), ("loop {", "}"), ("[(); {", "}]"), ("async move {", "}"), ("X { a: ", "}"), ("#[a(", ")] x"), ("<X<", ">>::Y"),
+        ("while (", ") {}"), ("{ fn f() {", "} }"), ("let Some(", ") = x else {}"), ("(|", "| x)"), ("unsafe { const {", "} }"), ("x as V<", ">"),
+        ("X<{ fn f(x: [u8; {", "}]) {} }>"),
+    ];
+    for (open, close) in nests {
+        for depth in [40, 100] {
+            let rust = format!("{}x{}", open.repeat(depth), close.repeat(depth));
+            for rust in [rust.clone(), format!("#[test] fn t() {{ {rust} }}"), format!("fn f(x: {rust}) -> u8;"), format!("struct X(); impl {rust} {{ fn f(x: {rust}); }}"), format!("fn f() -> u8; type T = {rust};")] {
+                let began = Instant::now();
+                let text = serde_json::to_string(&rust).unwrap();
+                brief(&format!("{HEAD}tests: {text}\nexamples: [{{ call: {text}, matches: {text} }}]\nproperties: [{{ name: p, forall: {{ x: {text} }}, holds: {text} }}]"));
+                brief(&format!("llmc: 1\nname: f\ndescription: d\ninterface: {text}"));
+                brief(&format!("llmc: 1\nname: f\ndescription: d\nsignature: {text}"));
+                assert!(began.elapsed() < Duration::from_secs(3), "{open} {close}: {:?}", began.elapsed());
+            }
+        }
+    }
 }
 
 #[test]
@@ -378,8 +402,8 @@ fn text_of_a_file_cannot_steer_the_terminal() {
 
 #[test]
 fn carets_stand_below_tabs_wide_letters_and_parts_of_long_lines() {
-    let said = check(&format!("{HEAD}{TESTED}sampling: {{ \"日本\":\t1, stpo: all }}\n"));
-    assert!(said.contains("8 | sampling: { \"日本\":    1, stpo: all }\n  |                          ^^^^\n"), "{said}");
+    let said = check(&format!("{HEAD}{TESTED}sampling: {{ \"日本\": \t1, stpo: all }}\n"));
+    assert!(said.contains("8 | sampling: { \"日本\":     1, stpo: all }\n  |                              ^^^^\n"), "{said}");
     let long = format!("{HEAD}{TESTED}sampling: {{ samples: 1, {} stpo: all,{} }}\n", " ".repeat(5000), " ".repeat(5000));
     let said = check(&long);
     assert!(said.lines().all(|line| line.chars().count() < 130), "{said}");
@@ -455,7 +479,7 @@ fn places_in_snippets_are_places_in_the_file() {
             Value::Refused => panic!(),
         }
     }
-    assert!(checked > 80, "{checked}");
+    assert!(checked > 60, "{checked}");
 }
 
 #[test]
@@ -466,7 +490,7 @@ fn two_hundred_specs_are_read_within_a_hundred_milliseconds() {
     }
     let elapsed = began.elapsed();
     println!("200 specs: {elapsed:?}");
-    // Generous, since tests share their cores; the number itself is printed.
+    // Generous, since tests share their cores; alone and optimised it takes some 50 ms.
     assert!(elapsed < Duration::from_secs(3), "{elapsed:?}");
 }
 
@@ -837,7 +861,7 @@ fn every_example_in_the_documentation_is_a_good_spec() {
                 let defined = |key: &str| yaml.lines().any(|line| line.starts_with(&format!("{key}:")));
                 let mut head = "llmc: 1\nname: slugify\ndescription: d\n".to_owned();
                 if !defined("signature") && !defined("interface") {
-                    head.push_str("signature: pub fn slugify(title: &str) -> String\n");
+                    head.push_str("signature: 'pub fn slugify(title: &str) -> String'\n");
                 }
                 head + yaml
             }

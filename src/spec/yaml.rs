@@ -520,6 +520,12 @@ impl<'a> Builder<'a> {
 
     fn scan_error(&mut self, mark: Marker, info: &str) {
         let mut at = self.at(mark, mark);
+        if info.contains("tab") {
+            // The mark may be at the end of the line before.
+            let has_tab = |line: &str| line[..line.len() - line.trim_start_matches([' ', '\t']).len()].contains('\t');
+            let tabbed = self.text.split('\n').skip(at.line - 1).take(50).position(has_tab);
+            at.line += tabbed.unwrap_or(0);
+        }
         let quote = Some("put the whole value in single quotes, or below a `|`".to_owned());
         let line_start = self.lines.get(at.line - 1).copied().unwrap_or(self.text.len());
         let line = self.text[line_start..].split('\n').next().unwrap_or("");
