@@ -175,8 +175,9 @@ struct Analysis {
 impl Interface {
     /// Reads a `signature` or an `interface`. Call it inside [`crate::syntax::deep`].
     ///
-    /// `imports` holds only what the text itself needs; see [`Interface::import_for`].
-    pub(super) fn parse(form: Form, source: &Snippet) -> Result<Self, Vec<Mistake>> {
+    /// `imports` holds only what the text itself needs; see [`Interface::import_for`], which wants the names
+    /// that the text's own `use` lines bring in: the second part of the result.
+    pub(super) fn parse(form: Form, source: &Snippet) -> Result<(Self, Vec<String>), Vec<Mistake>> {
         let analysis = analyse(form, &source.text);
         if !analysis.mistakes.is_empty() {
             return Err(analysis.mistakes);
@@ -194,7 +195,7 @@ impl Interface {
         let known = |name: &String| defined.contains(name) || analysis.used_names.contains(name);
         let wanted: Vec<String> = analysis.mentions.into_iter().filter(|name| !known(name)).collect();
         interface.import(wanted.iter().map(String::as_str));
-        Ok(interface)
+        Ok((interface, analysis.used_names))
     }
 
     /// Adds the `use` lines of the well-known std names among `names`, where they are missing.
@@ -210,8 +211,7 @@ impl Interface {
     }
 
     /// Adds the `use` lines that the spec's examples, properties or tests need for the names they mention.
-    pub(super) fn import_for(&mut self, mentions: &BTreeSet<String>) {
-        let used = analyse(self.form, &self.source.text).used_names;
+    pub(super) fn import_for(&mut self, mentions: &BTreeSet<String>, used: &[String]) {
         let defined = self.item_names();
         let known = |name: &&String| defined.contains(name) || used.contains(name);
         let wanted: Vec<&str> = mentions.iter().filter(|name| !known(name)).map(String::as_str).collect();
@@ -302,11 +302,7 @@ fn analyse(form: Form, text: &str) -> Analysis {
             let mut tokens = tokens;
             if !closed && !ends_with_braces(&tokens) {
                 tokens.extend([TokenTree::Punct(Punct::new(';', Spacing::Alone))]);
-                analysis.edits.push(Edit {
-                    bytes: end..end,
-                    stub: WANTED_BODY.into(),
-                    render: ";".into(),
-                });
+                analysis.edits.push(Edit { bytes: end..end, stub: WANTED_BODY.into(), render: ";".into() });
             }
             items.parse2(tokens)
         }
@@ -323,7 +319,8 @@ fn analyse(form: Form, text: &str) -> Analysis {
     if form == Form::Signature {
         let is_one = matches!(parts.as_slice(), [Part::Wanted(_)]);
         if !is_one {
-            let help = "write only what comes before the `{`; where types or several functions are needed, use `interface`";
+            let help =
+                "write only what comes before the `{`; where types or several functions are needed, use `interface`";
             let span = match parts.get(1).or(parts.first()) {
                 Some(part) => part.span(),
                 None => Span::call_site(),
@@ -346,7 +343,7 @@ fn ends_with_braces(tokens: &TokenStream) -> bool {
 /// One item of an interface.
 enum Part {
     /// A function without its body.
-    Wanted(WantedFn),
+    Wanted(Box<WantedFn>),
     /// Any other item.
     Item(Box<Item>),
 }
@@ -365,7 +362,7 @@ impl Parse for Part {
         let ahead = input.fork();
         if let Ok(wanted) = ahead.parse::<WantedFn>() {
             input.advance_to(&ahead);
-            return Ok(Self::Wanted(wanted));
+            return Ok(Self::Wanted(Box::new(wanted)));
         }
         input.parse().map(|item| Self::Item(Box::new(item)))
     }
@@ -422,7 +419,7 @@ impl Reader<'_> {
     fn part(&mut self, part: Part) {
         match part {
             Part::Wanted(wanted) => {
-                let WantedFn { attrs, vis, sig, semi } = wanted;
+                let WantedFn { attrs, vis, sig, semi } = *wanted;
                 self.make_public(&vis, signature_start(&sig));
                 if sig.ident == "main" {
                     self.mistake(sig.ident.span(), "a spec can't ask for `main`: artifacts are library code", None);
@@ -451,8 +448,21 @@ impl Reader<'_> {
 
     fn attributes(&mut self, attrs: &[Attribute]) {
         const KNOWN: &[&str] = &[
-            "doc", "derive", "must_use", "inline", "allow", "expect", "deprecated", "non_exhaustive", "repr", "default",
-            "cold", "track_caller", "warn", "deny", "rustfmt",
+            "doc",
+            "derive",
+            "must_use",
+            "inline",
+            "allow",
+            "expect",
+            "deprecated",
+            "non_exhaustive",
+            "repr",
+            "default",
+            "cold",
+            "track_caller",
+            "warn",
+            "deny",
+            "rustfmt",
         ];
         for attribute in attrs {
             let first = attribute.path().segments.first().map(|segment| segment.ident.to_string());
@@ -494,7 +504,8 @@ impl Reader<'_> {
         returned.visit_return_type(&sig.output);
         if let Some(span) = returned.impl_trait {
             let help = "for example `Box<dyn Iterator<Item = u32>>` or `Vec<u32>`";
-            let message = format!("`{ident}` returns `impl Trait`; name a type, so that every candidate has the same one");
+            let message =
+                format!("`{ident}` returns `impl Trait`; name a type, so that every candidate has the same one");
             self.mistake(span, message, Some(help));
         }
         if let Some(span) = refused.infer {
@@ -640,7 +651,8 @@ impl Reader<'_> {
             Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
             _ => None,
         };
-        let is_path = matches!(&*item.self_ty, Type::Path(path) if path.path.segments.len() == 1 && path.qself.is_none());
+        let is_path =
+            matches!(&*item.self_ty, Type::Path(path) if path.path.segments.len() == 1 && path.qself.is_none());
         if item.trait_.is_none() && !is_path {
             self.mistake(item.self_ty.span(), "an impl block needs a type of this interface", None);
             return;
@@ -992,5 +1004,5 @@ fn std_path(name: &str) -> Option<&'static str> {
         "std::time::Duration",
         "std::time::Instant",
     ];
-    PATHS.iter().copied().find(|path| path.rsplit("::").next() == Some(name))
+    PATHS.iter().copied().find(|path| path.strip_suffix(name).is_some_and(|module| module.ends_with("::")))
 }
