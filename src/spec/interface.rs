@@ -120,7 +120,11 @@ impl Mistake {
 
 /// What syn says about `text`, by its place in it.
 pub(super) fn syntax_mistake(error: &syn::Error, text: &str) -> Mistake {
-    let message = error.to_string();
+    let mut message = error.to_string();
+    if message.contains("expected one of: `for`, parentheses") {
+        // The list of all that may begin a type helps nobody.
+        message = message.split("expected").next().unwrap_or("").to_owned() + "expected a type";
+    }
     let (span, ended) = (error.span(), message.strip_prefix("unexpected end of input"));
     if ended.is_some() || span.byte_range().is_empty() {
         // syn knows no place for the end of its input.

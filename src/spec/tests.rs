@@ -94,15 +94,8 @@ fn a_full_spec_is_read_whole_and_without_a_word() {
     let (spec, diagnostics) = parse("specs/slugify.yaml", "slugify", FULL.as_bytes()).unwrap();
     assert_eq!(diagnostics.render(false), "");
     assert_eq!(spec.examples.len(), 4);
-    assert_eq!(
-        spec.examples[2].expect,
-        Expect::Matches(match &spec.examples[2].expect {
-            Expect::Matches(snippet) => {
-                assert_eq!(snippet.text, "Err(_) | Ok(1..=3) if true");
-                snippet.clone()
-            }
-            other => panic!("{other:?}"),
-        })
+    assert!(
+        matches!(&spec.examples[2].expect, Expect::Matches(pattern) if pattern.text == "Err(_) | Ok(1..=3) if true")
     );
     assert_eq!(spec.examples[3].expect, Expect::Panics(None));
     assert!(spec.examples[3].hidden && !spec.examples[0].hidden);
@@ -399,6 +392,22 @@ fn the_head_of_a_spec_is_checked() {
 }
 
 #[test]
+fn common_slips_in_yaml_are_explained() {
+    let cases: &[(&str, &str)] = &[
+        ("signature: pub fn f(x: u32)", "1:22 error: YAML takes the `:` here for the end of a key"),
+        ("name: f\n  description: d", "2:3 error: this key is not expected here"),
+        ("llmc 1\nname: f", "2:1 error: this key is not expected here"),
+        ("examples:\n  - call: f(1)\n   returns: 1", "3:4 error: this line does not belong to what is above it"),
+        ("tests: |\n    #[test]\n  fn b() {}", "3:3 error: this line does not belong to what is above it"),
+        ("description: 'it's'", "1:18 error: something follows the closing quote"),
+        ("returns: \"a\" + \"b\"", "1:14 error: something follows the closing quote"),
+    ];
+    for (yaml, expected) in cases {
+        assert_eq!(brief(yaml), [*expected], "{yaml}");
+    }
+}
+
+#[test]
 fn hostile_files_get_a_clear_answer_at_once() {
     let start = Instant::now();
     let bomb = {
@@ -431,7 +440,7 @@ fn hostile_files_get_a_clear_answer_at_once() {
         (b"name: |\n                                                                                                                                                                                                                                 x\n   ".to_vec(), "missing `llmc`"),
         (format!("a: |\n{}x\n{}", " ".repeat(300), " ".repeat(200)).into_bytes(), "unknown key `a`"),
         (format!("{}a: b", " ".repeat(500_000)).into_bytes(), "unknown key `a`"),
-        (vec![b'"'; 500_000], "not YAML"),
+        (vec![b'"'; 500_000], "something follows the closing quote"),
         (b"&a ".repeat(100_000), "not YAML"),
         (b"? ".repeat(100_000), "nested deeper than 64 levels"),
         (b"!a ".repeat(100_000), "not YAML"),
@@ -919,7 +928,7 @@ fn what_an_interface_may_not_hold_is_said_at_its_place() {
         ),
         ("#[no_mangle]\npub fn f();", &["5:3 error: `interface`: this attribute can't be used in an interface"]),
         ("pub fn f(self);", &["5:12 error: `interface`: `self` outside an impl block"]),
-        ("pub fn f(x: u8) -> ;", &["5:22 error: `interface`: not the Rust that is wanted here: expected one of"]),
+        ("pub fn f(x: u8) -> ;", &["5:22 error: `interface`: not the Rust that is wanted here: expected a type"]),
         (
             "pub fn f(",
             &[

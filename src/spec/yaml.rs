@@ -528,7 +528,20 @@ impl<'a> Builder<'a> {
         } else if info.contains("recursion limit") {
             (format!("nested deeper than {MAX_DEPTH} levels"), None)
         } else if info.contains("mapping values are not allowed") {
-            ("YAML takes the `:` here for the end of a key".to_owned(), quote)
+            let before = line.chars().take(at.column - 1).collect::<String>();
+            if before.trim().chars().all(|character| character.is_alphanumeric() || matches!(character, '_' | '-')) {
+                let key = before.trim();
+                at = At { line: at.line, column: at.column - key.chars().count(), length: key.chars().count() };
+                let help = "check its indentation, and that the line above is complete".to_owned();
+                ("this key is not expected here".to_owned(), Some(help))
+            } else {
+                ("YAML takes the `:` here for the end of a key".to_owned(), quote)
+            }
+        } else if info.contains("did not find expected key") || info.contains("did not find expected '-' indicator") {
+            ("this line does not belong to what is above it".to_owned(), Some("check its indentation".to_owned()))
+        } else if info.contains("trailing content after") {
+            let help = "put the whole value in single quotes, with `''` for each one inside, or below a `|`".to_owned();
+            ("something follows the closing quote".to_owned(), Some(help))
         } else if info.contains("unexpected end of stream") || info.contains("unclosed") {
             (format!("not YAML: {info}"), Some("a quote or bracket is left open".to_owned()))
         } else {
