@@ -120,16 +120,25 @@ impl Mistake {
 
 /// What syn says about `text`, by its place in it.
 pub(super) fn syntax_mistake(error: &syn::Error, text: &str) -> Mistake {
-    let message = error.to_string();
-    if let Some(rest) = message.strip_prefix("unexpected end of input") {
+    let mut message = error.to_string();
+    if message.contains("expected one of: `for`, parentheses") {
+        // The list of all that may begin a type helps nobody.
+        message = message.split("expected").next().unwrap_or("").to_owned() + "expected a type";
+    }
+    let (span, ended) = (error.span(), message.strip_prefix("unexpected end of input"));
+    if ended.is_some() || span.byte_range().is_empty() {
         // syn knows no place for the end of its input.
         let text = text.trim_end();
         let line = text.matches('\n').count() + 1;
         let column = text.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-        let message = format!("the Rust ends too early{rest}");
+        let wanted = ended.map_or(message.as_str(), |rest| rest.trim_start_matches(", "));
+        let message = match wanted {
+            "" => "the Rust ends too early".to_owned(),
+            wanted => format!("the Rust ends too early: {wanted}"),
+        };
         return Mistake { line, column, length: 1, message, help: None };
     }
-    Mistake::at(error.span(), format!("not the Rust that is wanted here: {message}"), None)
+    Mistake::at(span, format!("not the Rust that is wanted here: {message}"), None)
 }
 
 /// Why `text` is not even read, by its place in it.
@@ -170,8 +179,9 @@ struct Analysis {
 impl Interface {
     /// Reads a `signature` or an `interface`. Call it inside [`crate::syntax::deep`].
     ///
-    /// `imports` holds only what the text itself needs; see [`Interface::import_for`].
-    pub(super) fn parse(form: Form, source: &Snippet) -> Result<Self, Vec<Mistake>> {
+    /// `imports` holds only what the text itself needs; see [`Interface::import_for`], which wants the names
+    /// that the text's own `use` lines bring in: the second part of the result.
+    pub(super) fn parse(form: Form, source: &Snippet) -> Result<(Self, Vec<String>), Vec<Mistake>> {
         let analysis = analyse(form, &source.text);
         if !analysis.mistakes.is_empty() {
             return Err(analysis.mistakes);
@@ -189,7 +199,7 @@ impl Interface {
         let known = |name: &String| defined.contains(name) || analysis.used_names.contains(name);
         let wanted: Vec<String> = analysis.mentions.into_iter().filter(|name| !known(name)).collect();
         interface.import(wanted.iter().map(String::as_str));
-        Ok(interface)
+        Ok((interface, analysis.used_names))
     }
 
     /// Adds the `use` lines of the well-known std names among `names`, where they are missing.
@@ -205,8 +215,7 @@ impl Interface {
     }
 
     /// Adds the `use` lines that the spec's examples, properties or tests need for the names they mention.
-    pub(super) fn import_for(&mut self, mentions: &BTreeSet<String>) {
-        let used = analyse(self.form, &self.source.text).used_names;
+    pub(super) fn import_for(&mut self, mentions: &BTreeSet<String>, used: &[String]) {
         let defined = self.item_names();
         let known = |name: &&String| defined.contains(name) || used.contains(name);
         let wanted: Vec<&str> = mentions.iter().filter(|name| !known(name)).map(String::as_str).collect();
@@ -291,16 +300,13 @@ fn analyse(form: Form, text: &str) -> Analysis {
         Form::Interface => items.parse2(tokens),
         Form::Signature => {
             // A signature may leave out its semicolon.
-            let end = text.trim_end().len();
-            let closed = matches!(tokens.clone().into_iter().last(), Some(TokenTree::Punct(punct)) if punct.as_char() == ';');
+            let last = tokens.clone().into_iter().last();
+            let end = last.as_ref().map_or(0, |token| token.span().byte_range().end);
+            let closed = matches!(last, Some(TokenTree::Punct(punct)) if punct.as_char() == ';');
             let mut tokens = tokens;
             if !closed && !ends_with_braces(&tokens) {
                 tokens.extend([TokenTree::Punct(Punct::new(';', Spacing::Alone))]);
-                analysis.edits.push(Edit {
-                    bytes: end..end,
-                    stub: WANTED_BODY.into(),
-                    render: ";".into(),
-                });
+                analysis.edits.push(Edit { bytes: end..end, stub: WANTED_BODY.into(), render: ";".into() });
             }
             items.parse2(tokens)
         }
@@ -317,7 +323,8 @@ fn analyse(form: Form, text: &str) -> Analysis {
     if form == Form::Signature {
         let is_one = matches!(parts.as_slice(), [Part::Wanted(_)]);
         if !is_one {
-            let help = "write only what comes before the `{`; where types or several functions are needed, use `interface`";
+            let help =
+                "write only what comes before the `{`; where types or several functions are needed, use `interface`";
             let span = match parts.get(1).or(parts.first()) {
                 Some(part) => part.span(),
                 None => Span::call_site(),
@@ -340,7 +347,7 @@ fn ends_with_braces(tokens: &TokenStream) -> bool {
 /// One item of an interface.
 enum Part {
     /// A function without its body.
-    Wanted(WantedFn),
+    Wanted(Box<WantedFn>),
     /// Any other item.
     Item(Box<Item>),
 }
@@ -359,7 +366,7 @@ impl Parse for Part {
         let ahead = input.fork();
         if let Ok(wanted) = ahead.parse::<WantedFn>() {
             input.advance_to(&ahead);
-            return Ok(Self::Wanted(wanted));
+            return Ok(Self::Wanted(Box::new(wanted)));
         }
         input.parse().map(|item| Self::Item(Box::new(item)))
     }
@@ -416,7 +423,7 @@ impl Reader<'_> {
     fn part(&mut self, part: Part) {
         match part {
             Part::Wanted(wanted) => {
-                let WantedFn { attrs, vis, sig, semi } = wanted;
+                let WantedFn { attrs, vis, sig, semi } = *wanted;
                 self.make_public(&vis, signature_start(&sig));
                 if sig.ident == "main" {
                     self.mistake(sig.ident.span(), "a spec can't ask for `main`: artifacts are library code", None);
@@ -445,8 +452,21 @@ impl Reader<'_> {
 
     fn attributes(&mut self, attrs: &[Attribute]) {
         const KNOWN: &[&str] = &[
-            "doc", "derive", "must_use", "inline", "allow", "expect", "deprecated", "non_exhaustive", "repr", "default",
-            "cold", "track_caller", "warn", "deny", "rustfmt",
+            "doc",
+            "derive",
+            "must_use",
+            "inline",
+            "allow",
+            "expect",
+            "deprecated",
+            "non_exhaustive",
+            "repr",
+            "default",
+            "cold",
+            "track_caller",
+            "warn",
+            "deny",
+            "rustfmt",
         ];
         for attribute in attrs {
             let first = attribute.path().segments.first().map(|segment| segment.ident.to_string());
@@ -480,11 +500,16 @@ impl Reader<'_> {
         if let Some(span) = refused.verbatim {
             self.mistake(span, "this syntax is not understood in a signature", None);
         }
+        if refused.is_too_deep || sig.span().byte_range().len() > MAX_SIGNATURE {
+            let message = format!("`{ident}` has a signature too long or too deeply nested to read");
+            self.mistake(sig.ident.span(), message, Some("give a name to a part of it: `pub type Name = …;`"));
+        }
         let mut returned = Refused::default();
         returned.visit_return_type(&sig.output);
         if let Some(span) = returned.impl_trait {
             let help = "for example `Box<dyn Iterator<Item = u32>>` or `Vec<u32>`";
-            let message = format!("`{ident}` returns `impl Trait`; name a type, so that every candidate has the same one");
+            let message =
+                format!("`{ident}` returns `impl Trait`; name a type, so that every candidate has the same one");
             self.mistake(span, message, Some(help));
         }
         if let Some(span) = refused.infer {
@@ -621,11 +646,17 @@ impl Reader<'_> {
             self.mistake(span, "this syntax is not understood in an impl block", None);
             return;
         }
+        let header_length = item.brace_token.span.open().byte_range().start - item.impl_token.span.byte_range().start;
+        if refused.is_too_deep || header_length > MAX_SIGNATURE {
+            self.mistake(item.impl_token.span, "this impl block's head is too long or too deeply nested to read", None);
+            return;
+        }
         let on = match &*item.self_ty {
             Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
             _ => None,
         };
-        let is_path = matches!(&*item.self_ty, Type::Path(path) if path.path.segments.len() == 1 && path.qself.is_none());
+        let is_path =
+            matches!(&*item.self_ty, Type::Path(path) if path.path.segments.len() == 1 && path.qself.is_none());
         if item.trait_.is_none() && !is_path {
             self.mistake(item.self_ty.span(), "an impl block needs a type of this interface", None);
             return;
@@ -764,9 +795,16 @@ fn use_names_under(parent: &Ident, tree: &UseTree, names: &mut Vec<String>) {
     }
 }
 
+/// Longest signature or impl header, in bytes, and its deepest nesting of types: printing one that is
+/// nested takes the square of it.
+const MAX_SIGNATURE: usize = 8 << 10;
+const MAX_TYPE_DEPTH: usize = 32;
+
 /// Finds what a signature may not hold.
 #[derive(Default)]
 struct Refused {
+    depth: usize,
+    is_too_deep: bool,
     verbatim: Option<Span>,
     impl_trait: Option<Span>,
     infer: Option<Span>,
@@ -780,7 +818,17 @@ impl<'ast> Visit<'ast> for Refused {
             Type::Infer(_) => self.infer = Some(node.span()),
             _ => {}
         }
+        self.depth += 1;
+        self.is_too_deep |= self.depth > MAX_TYPE_DEPTH;
         visit::visit_type(self, node);
+        self.depth -= 1;
+    }
+
+    fn visit_angle_bracketed_generic_arguments(&mut self, node: &'ast syn::AngleBracketedGenericArguments) {
+        self.depth += 1;
+        self.is_too_deep |= self.depth > 2 * MAX_TYPE_DEPTH;
+        visit::visit_angle_bracketed_generic_arguments(self, node);
+        self.depth -= 1;
     }
 
     fn visit_type_param_bound(&mut self, node: &'ast syn::TypeParamBound) {
@@ -826,38 +874,41 @@ pub(super) struct Mentions {
 
 impl Mentions {
     pub(super) fn tokens(&mut self, tokens: TokenStream) {
-        let mut stack = vec![tokens.into_iter()];
+        let mut stack = vec![tokens.into_iter().peekable()];
         // Whether the token before was `.`, or the second colon of `::`, or a word that defines.
         let mut is_inner = false;
         let mut colons = 0;
         while let Some(tokens) = stack.last_mut() {
-            match tokens.next() {
+            let token = tokens.next();
+            let is_joint = |punct: &Punct| punct.as_char() == ':' && punct.spacing() == Spacing::Joint;
+            let leads_on = matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if is_joint(punct));
+            let (mut inner, mut count) = (false, 0);
+            match token {
                 None => {
                     stack.pop();
-                    is_inner = false;
-                    colons = 0;
                 }
-                Some(TokenTree::Group(group)) => {
-                    stack.push(group.stream().into_iter());
-                    is_inner = false;
-                    colons = 0;
-                }
+                Some(TokenTree::Group(group)) => stack.push(group.stream().into_iter().peekable()),
                 Some(TokenTree::Punct(punct)) => {
-                    colons = if punct.as_char() == ':' { colons + 1 } else { 0 };
-                    is_inner = punct.as_char() == '.' || colons == 2;
+                    count = if punct.as_char() == ':' { colons + 1 } else { 0 };
+                    inner = punct.as_char() == '.' || count == 2;
                 }
                 Some(TokenTree::Ident(ident)) => {
                     if !is_inner {
-                        self.names.insert(ident.to_string());
+                        self.path_head(&ident, leads_on);
                     }
-                    is_inner = ["fn", "let", "struct", "enum"].iter().any(|word| ident == word);
-                    colons = 0;
+                    inner = ["fn", "let", "struct", "enum"].iter().any(|word| ident == word);
                 }
-                Some(TokenTree::Literal(_)) => {
-                    is_inner = false;
-                    colons = 0;
-                }
+                Some(TokenTree::Literal(_)) => {}
             }
+            (is_inner, colons) = (inner, count);
+        }
+    }
+
+    /// Modules (`fmt`) count only with something after them: alone they are variables or functions.
+    fn path_head(&mut self, ident: &Ident, leads_on: bool) {
+        let name = ident.to_string();
+        if leads_on || name.starts_with(|first: char| first.is_uppercase()) {
+            self.names.insert(name);
         }
     }
 }
@@ -867,7 +918,7 @@ impl<'ast> Visit<'ast> for Mentions {
         if node.leading_colon.is_none()
             && let Some(first) = node.segments.first()
         {
-            self.names.insert(first.ident.to_string());
+            self.path_head(&first.ident, node.segments.len() > 1);
         }
         visit::visit_path(self, node);
     }
@@ -957,5 +1008,5 @@ fn std_path(name: &str) -> Option<&'static str> {
         "std::time::Duration",
         "std::time::Instant",
     ];
-    PATHS.iter().copied().find(|path| path.rsplit("::").next() == Some(name))
+    PATHS.iter().copied().find(|path| path.strip_suffix(name).is_some_and(|module| module.ends_with("::")))
 }

@@ -52,8 +52,7 @@ pub(super) const DEPENDENCY_KEYS: &[&str] = &["version", "features", "default-fe
 /// The keys of `policy`.
 pub(super) const POLICY_KEYS: &[&str] = &["unsafe", "max_lines", "deny"];
 /// The keys of `sampling`.
-pub(super) const SAMPLING_KEYS: &[&str] =
-    &["samples", "temperature", "top_p", "max_tokens", "seed", "stop", "repairs"];
+pub(super) const SAMPLING_KEYS: &[&str] = &["samples", "temperature", "top_p", "max_tokens", "seed", "stop", "repairs"];
 /// The keys of `budget`.
 pub(super) const BUDGET_KEYS: &[&str] = &["tokens", "usd", "seconds"];
 /// The keys of `prompt`.
@@ -69,7 +68,8 @@ const RESERVED: &[&str] = &["lib", "main", "std", "core", "alloc", "generated", 
 /// Reads a spec from the text of `path` (used in messages only).
 ///
 /// `stem` is the file's name without `.yaml`, which `name` must equal. Warnings come with the spec.
-/// Every mistake is reported at once; bounded in time and memory whatever `bytes` holds.
+/// Every mistake is reported at once; bounded in time and memory whatever `bytes` holds. Whoever reads many
+/// specs saves a thread for each by doing it inside one [`deep`].
 pub fn parse(path: &str, stem: &str, bytes: &[u8]) -> Result<(Spec, Diagnostics), Diagnostics> {
     // One deep stack for the whole: starting a thread costs more than most fragments.
     deep(|| {
@@ -149,7 +149,11 @@ fn list(words: &[&str]) -> String {
 
 fn is_identifier(name: &str) -> bool {
     let is_word = name.chars().all(|character| character == '_' || character.is_ascii_alphanumeric());
-    is_word && name.len() <= 100 && name != "_" && !name.starts_with(|first: char| first.is_ascii_digit()) && !name.is_empty()
+    is_word
+        && name.len() <= 100
+        && name != "_"
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && !name.is_empty()
 }
 
 fn is_keyword(name: &str) -> bool {
@@ -427,14 +431,14 @@ impl Reader {
             let help = "add `examples`, `properties` or `tests`: without them every candidate that compiles passes";
             self.warning(at, "the spec has nothing to check a candidate by", help);
         }
-        if let Some(interface) = &mut interface {
+        if let Some((interface, used)) = &mut interface {
             self.check_calls(&fields, interface, &examples);
-            interface.import_for(&self.mentions);
+            interface.import_for(&self.mentions, used);
         }
         Some(Spec {
             name: name?,
             description: description?,
-            interface: interface?,
+            interface: interface?.0,
             examples,
             properties,
             tests,
@@ -487,7 +491,7 @@ impl Reader {
         Some(name)
     }
 
-    fn interface(&mut self, fields: &Fields<'_>) -> Option<Interface> {
+    fn interface(&mut self, fields: &Fields<'_>) -> Option<(Interface, Vec<String>)> {
         let (form, name, (key, node)) = match (fields.get("signature"), fields.get("interface")) {
             (Some(signature), None) => (Form::Signature, "signature", signature),
             (None, Some(interface)) => (Form::Interface, "interface", interface),
@@ -654,7 +658,11 @@ impl Reader {
             let Ok(tokens) = check_bounds(&example.call.text) else { continue };
             if !has_ident(tokens, &names) {
                 let place = example.call.place;
-                let at = At { line: place.line, column: place.column, length: example.call.text.trim_end().lines().next().map_or(1, |line| line.chars().count()) };
+                let at = At {
+                    line: place.line,
+                    column: place.column,
+                    length: example.call.text.trim_end().lines().next().map_or(1, |line| line.chars().count()),
+                };
                 let known: Vec<&str> = names.iter().map(String::as_str).take(12).collect();
                 let help = format!("the interface has {}", list(&known));
                 self.warning(at, "this example calls nothing that the spec wants", help);
@@ -671,13 +679,15 @@ impl Reader {
     fn property(&mut self, node: &Node, seen: &mut BTreeSet<String>) -> Option<Property> {
         let fields = self.fields(node.at, node, "a property", PROPERTY_KEYS)?;
         let name = match fields.get("name") {
-            Some((key, node)) => self.text(key, node, "name").map(|scalar| scalar.snippet.text.clone()).filter(|name| {
-                let is_new = seen.insert(name.clone());
-                if !is_new {
-                    self.error(node.at, format!("two properties are named `{}`", excerpt(name)));
-                }
-                self.identifier(node.at, name, "the property's name") && is_new
-            }),
+            Some((key, node)) => {
+                self.text(key, node, "name").map(|scalar| scalar.snippet.text.clone()).filter(|name| {
+                    let is_new = seen.insert(name.clone());
+                    if !is_new {
+                        self.error(node.at, format!("two properties are named `{}`", excerpt(name)));
+                    }
+                    self.identifier(node.at, name, "the property's name") && is_new
+                })
+            }
             None => {
                 self.error(fields.at, "the property has no `name`");
                 None
@@ -896,7 +906,11 @@ impl Reader {
                         .unwrap_or_else(|| format!("the providers: {}", list(PROVIDERS)));
                     self.error_with(*at, format!("the provider `{}` is not known", excerpt(provider)), help);
                 }
-                Some((_, name)) if name.is_empty() || name.len() > 300 || name.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+                Some((_, name))
+                    if name.is_empty()
+                        || name.len() > 300
+                        || name.chars().any(|c| c.is_whitespace() || c.is_control()) =>
+                {
                     self.error_with(*at, format!("`{}` does not name a model", excerpt(model)), example);
                 }
                 Some(_) => {}
@@ -1014,17 +1028,15 @@ struct OpenType(Option<(Span, &'static str, &'static str)>);
 impl<'ast> syn::visit::Visit<'ast> for OpenType {
     fn visit_type(&mut self, node: &'ast syn::Type) {
         let problem = match node {
-            syn::Type::Reference(_) => Some(("a reference", "use the owned type (`String`, `Vec<T>`), and `&x` in `holds`")),
+            syn::Type::Reference(_) => {
+                Some(("a reference", "use the owned type (`String`, `Vec<T>`), and `&x` in `holds`"))
+            }
             syn::Type::ImplTrait(_) | syn::Type::TraitObject(_) => Some(("a trait", "name a type")),
             syn::Type::Infer(_) => Some(("`_`", "name the type")),
-            syn::Type::Ptr(_) | syn::Type::FnPtr(_) | syn::Type::Never(_) => {
-                Some(("this type", "use plain data"))
-            }
+            syn::Type::Ptr(_) | syn::Type::FnPtr(_) | syn::Type::Never(_) => Some(("this type", "use plain data")),
             syn::Type::Slice(_) => Some(("a slice", "use `Vec<T>`, and `&x` in `holds`")),
             syn::Type::Macro(_) | syn::Type::Verbatim(_) => Some(("this type", "name the type")),
-            syn::Type::Path(path) if path.path.is_ident("str") => {
-                Some(("`str`", "use `String`, and `&x` in `holds`"))
-            }
+            syn::Type::Path(path) if path.path.is_ident("str") => Some(("`str`", "use `String`, and `&x` in `holds`")),
             _ => None,
         };
         match problem {

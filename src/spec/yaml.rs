@@ -86,12 +86,7 @@ impl At {
     }
 
     /// A mistake here.
-    pub(crate) fn diagnostic(
-        self,
-        severity: Severity,
-        message: impl Into<String>,
-        help: Option<String>,
-    ) -> Diagnostic {
+    pub(crate) fn diagnostic(self, severity: Severity, message: impl Into<String>, help: Option<String>) -> Diagnostic {
         let Self { line, column, length } = self;
         Diagnostic { severity, message: message.into(), line, column, length: length.max(1), help }
     }
@@ -258,7 +253,8 @@ fn normalize(text: &str) -> String {
 /// Characters that YAML does not allow, each with its place.
 fn control_characters(text: &str) -> Vec<Diagnostic> {
     let is_allowed = |character: char| {
-        matches!(character, '\t' | '\n') || !(character.is_control() || matches!(character, '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
+        matches!(character, '\t' | '\n')
+            || !(character.is_control() || matches!(character, '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
     };
     if text.chars().all(is_allowed) {
         return Vec::new();
@@ -387,11 +383,9 @@ impl<'a> Builder<'a> {
                 }
                 None => Ok(()),
             },
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Ok(()),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                Ok(())
+            }
         }
     }
 
@@ -415,11 +409,7 @@ impl<'a> Builder<'a> {
             let rest = &self.text[self.offset(end.line(), end.col())..];
             rest.trim_start_matches([' ', '\t']).starts_with('#')
         };
-        Scalar {
-            snippet: Snippet { text: text.to_owned(), place: Place { exact, ..place } },
-            style,
-            comment_follows,
-        }
+        Scalar { snippet: Snippet { text: text.to_owned(), place: Place { exact, ..place } }, style, comment_follows }
     }
 
     /// Reports anchors and tags.
@@ -527,6 +517,12 @@ impl<'a> Builder<'a> {
 
     fn scan_error(&mut self, mark: Marker, info: &str) {
         let mut at = self.at(mark, mark);
+        if info.contains("tab") {
+            // The mark may be at the end of the line before.
+            let has_tab = |line: &str| line[..line.len() - line.trim_start_matches([' ', '\t']).len()].contains('\t');
+            let tabbed = self.text.split('\n').skip(at.line - 1).take(50).position(has_tab);
+            at.line += tabbed.unwrap_or(0);
+        }
         let quote = Some("put the whole value in single quotes, or below a `|`".to_owned());
         let line_start = self.lines.get(at.line - 1).copied().unwrap_or(self.text.len());
         let line = self.text[line_start..].split('\n').next().unwrap_or("");
@@ -539,7 +535,20 @@ impl<'a> Builder<'a> {
         } else if info.contains("recursion limit") {
             (format!("nested deeper than {MAX_DEPTH} levels"), None)
         } else if info.contains("mapping values are not allowed") {
-            ("YAML takes the `:` here for the end of a key".to_owned(), quote)
+            let before = line.chars().take(at.column - 1).collect::<String>();
+            if before.trim().chars().all(|character| character.is_alphanumeric() || matches!(character, '_' | '-')) {
+                let key = before.trim();
+                at = At { line: at.line, column: at.column - key.chars().count(), length: key.chars().count() };
+                let help = "check its indentation, and that the line above is complete".to_owned();
+                ("this key is not expected here".to_owned(), Some(help))
+            } else {
+                ("YAML takes the `:` here for the end of a key".to_owned(), quote)
+            }
+        } else if info.contains("did not find expected key") || info.contains("did not find expected '-' indicator") {
+            ("this line does not belong to what is above it".to_owned(), Some("check its indentation".to_owned()))
+        } else if info.contains("trailing content after") {
+            let help = "put the whole value in single quotes, with `''` for each one inside, or below a `|`".to_owned();
+            ("something follows the closing quote".to_owned(), Some(help))
         } else if info.contains("unexpected end of stream") || info.contains("unclosed") {
             (format!("not YAML: {info}"), Some("a quote or bracket is left open".to_owned()))
         } else {
