@@ -557,7 +557,7 @@ impl<'a> Attempts<'a> {
             return verdict.clone();
         }
         if let Some(failure) = failures.iter().find(|failure| failure.code).or(failures.first())
-            && !(refused && !failure.code)
+            && (!refused || failure.code)
         {
             return failure.verdict.clone();
         }
