@@ -641,8 +641,7 @@ fn spelled(visibility: &Visibility, signature: &syn::Signature) -> String {
     let has_receiver = signature.receiver().is_some();
     let file = (!has_receiver).then(|| super::file_of(vec![item]));
     let printed = file.and_then(|file| super::format(&file).ok());
-    printed
-        .map_or(raw, |text| text.trim().trim_end_matches("{}").split_whitespace().collect::<Vec<_>>().join(" "))
+    printed.map_or(raw, |text| text.trim().trim_end_matches("{}").split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn missing(what: &str, name: &str, names: impl Iterator<Item = String>) -> Verdict {

@@ -1,95 +1,23 @@
 //! Tests of the whole stage: from a completion to a candidate or a verdict.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
-use quote::ToTokens;
 
 use super::*;
-use crate::spec::{Budget, Form, Function, Interface, Method, Policy, PromptOptions, Sampling, Snippet, TypeDef};
+use crate::spec::Policy;
 use crate::verdict::Outcome;
 
 /// A spec of one function.
 fn spec(signature: &str) -> Spec {
-    interface(&format!("{signature};"), &[])
+    interface(&format!("{signature};"))
 }
 
-/// A spec from an interface as the spec's own parser reads it, made by hand.
-fn interface(text: &str, imports: &[&str]) -> Spec {
-    let mut interface = Interface {
-        form: Form::Interface,
-        source: Snippet::new(text),
-        functions: Vec::new(),
-        methods: Vec::new(),
-        given: Vec::new(),
-        wanted_types: Vec::new(),
-        imports: imports.iter().map(ToString::to_string).collect(),
-    };
-    let file: syn::File = syn::parse_str(&with_bodies(text)).unwrap();
-    for item in file.items {
-        match item {
-            syn::Item::Fn(item) => interface.functions.push(function(&item.vis, &item.sig)),
-            syn::Item::Impl(item) => {
-                let mut header = item.clone();
-                header.items.clear();
-                let header = header.to_token_stream().to_string();
-                let header = header.trim_end_matches("{ }").trim().to_string();
-                for inner in &item.items {
-                    if let syn::ImplItem::Fn(inner) = inner {
-                        interface.methods.push(Method {
-                            header: header.clone(),
-                            on: names::type_name(&item.self_ty).unwrap(),
-                            function: function(&inner.vis, &inner.sig),
-                        });
-                    }
-                }
-            }
-            syn::Item::Struct(item) if matches!(item.fields, syn::Fields::Unit) => {
-                interface.wanted_types.push(item.ident.to_string());
-            }
-            item => interface.given.push(TypeDef {
-                name: names::name_of(&item).unwrap(),
-                source: prettyplease::unparse(&file_of(vec![item])),
-            }),
-        }
-    }
-    Spec {
-        name: "sample".into(),
-        description: "A sample.".into(),
-        interface,
-        examples: Vec::new(),
-        properties: Vec::new(),
-        tests: None,
-        hidden_tests: None,
-        uses: Vec::new(),
-        dependencies: BTreeMap::new(),
-        policy: Policy::default(),
-        model: Vec::new(),
-        sampling: Sampling::default(),
-        budget: Budget::default(),
-        prompt: PromptOptions::default(),
-    }
-}
-
-/// A function without a body parses when its `;` is made one; each stands on a line of its own.
-fn with_bodies(text: &str) -> String {
-    let mut out = String::new();
-    for line in text.lines() {
-        match line.trim_end().strip_suffix(';') {
-            Some(head) if line.contains("fn ") && !line.contains('{') => out.push_str(&format!("{head} {{}}\n")),
-            _ => out.push_str(&format!("{line}\n")),
-        }
-    }
-    out
-}
-
-fn function(visibility: &syn::Visibility, signature: &syn::Signature) -> Function {
-    Function {
-        name: signature.ident.to_string(),
-        signature: format!("{} {}", visibility.to_token_stream(), signature.to_token_stream()),
-        inputs: Vec::new(),
-        output: String::new(),
-        generic: false,
+/// A spec of an interface, read by the spec's own parser.
+fn interface(text: &str) -> Spec {
+    let indented: String = text.lines().map(|line| format!("  {line}\n")).collect();
+    let yaml = format!("llmc: 1\nname: sample\ndescription: A sample.\ninterface: |\n{indented}");
+    match crate::spec::parse("specs/sample.yaml", "sample", yaml.as_bytes()) {
+        Ok((spec, _)) => spec,
+        Err(diagnostics) => panic!("{text}\n{diagnostics:?}"),
     }
 }
 
@@ -116,7 +44,7 @@ fn real_replies() -> Vec<(String, Spec, String, String)> {
         .map(|line| {
             let row: serde_json::Value = serde_json::from_str(line).unwrap();
             let get = |key: &str| row[key].as_str().unwrap().to_string();
-            let spec = interface(&format!("{};", get("signature")), &["use std::collections::HashMap;"]);
+            let spec = interface(&format!("{};", get("signature")));
             (get("id"), spec, get("completion"), get("expect"))
         })
         .collect()
@@ -191,7 +119,7 @@ fn pieces_in_several_blocks_are_put_together() {
     ] {
         assert_eq!(of_reply(&text, &spec).as_deref(), Ok(wanted), "{text}");
     }
-    let two = interface("pub fn one() -> i32;\npub fn two() -> i32;", &[]);
+    let two = interface("pub fn one() -> i32;\npub fn two() -> i32;");
     let text = "```rust\nfn one() -> i32 { 1 }\n```\nand\n```rust\nfn two() -> i32 { 2 }\n```";
     assert_eq!(
         of_reply(text, &two).as_deref(),
@@ -235,7 +163,7 @@ fn what_is_no_candidate_says_why() {
     }
     assert_eq!(
         reply("```rust\nfn double(x: i64) -> i32 { 1 }\n```", Finish::Stop).1,
-        "the signature differs\n  wanted: pub fn double (x : i32) -> i32\n     got: fn double(x: i64) -> i32"
+        "the signature differs\n  wanted: pub fn double(x: i32) -> i32\n     got: fn double(x: i64) -> i32"
     );
     assert_eq!(
         reply("```rust\nfn doubled(x: i32) -> i32 { 1 }\n```", Finish::Stop).1,
@@ -279,7 +207,7 @@ fn default() -> Self;
 
 #[test]
 fn given_items_are_the_specs_own_and_wanted_ones_the_candidates() {
-    let spec = interface(SHAPES, &[]);
+    let spec = interface(SHAPES);
     let code = "
         use std::fmt;
         use std::fmt;
@@ -356,7 +284,7 @@ fn helper(_: &Shape) -> f64 {
 
 #[test]
 fn imports_of_the_interface_are_added_once_where_they_are_needed() {
-    let spec = interface("pub fn count(text: &str) -> HashMap<char, usize>;", &["use std::collections::HashMap;"]);
+    let spec = interface("pub fn count(text: &str) -> HashMap<char, usize>;");
     let body = "{ text.chars().fold(Default::default(), |map, _| map) }";
     let wanted = "use std::collections::HashMap;\npub fn count(text: &str) -> HashMap<char, usize> {\n";
     for head in [

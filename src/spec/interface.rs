@@ -292,15 +292,12 @@ fn analyse(form: Form, text: &str) -> Analysis {
         Form::Signature => {
             // A signature may leave out its semicolon.
             let end = text.trim_end().len();
-            let closed = matches!(tokens.clone().into_iter().last(), Some(TokenTree::Punct(punct)) if punct.as_char() == ';');
+            let closed =
+                matches!(tokens.clone().into_iter().last(), Some(TokenTree::Punct(punct)) if punct.as_char() == ';');
             let mut tokens = tokens;
             if !closed && !ends_with_braces(&tokens) {
                 tokens.extend([TokenTree::Punct(Punct::new(';', Spacing::Alone))]);
-                analysis.edits.push(Edit {
-                    bytes: end..end,
-                    stub: WANTED_BODY.into(),
-                    render: ";".into(),
-                });
+                analysis.edits.push(Edit { bytes: end..end, stub: WANTED_BODY.into(), render: ";".into() });
             }
             items.parse2(tokens)
         }
@@ -317,7 +314,8 @@ fn analyse(form: Form, text: &str) -> Analysis {
     if form == Form::Signature {
         let is_one = matches!(parts.as_slice(), [Part::Wanted(_)]);
         if !is_one {
-            let help = "write only what comes before the `{`; where types or several functions are needed, use `interface`";
+            let help =
+                "write only what comes before the `{`; where types or several functions are needed, use `interface`";
             let span = match parts.get(1).or(parts.first()) {
                 Some(part) => part.span(),
                 None => Span::call_site(),
@@ -445,8 +443,21 @@ impl Reader<'_> {
 
     fn attributes(&mut self, attrs: &[Attribute]) {
         const KNOWN: &[&str] = &[
-            "doc", "derive", "must_use", "inline", "allow", "expect", "deprecated", "non_exhaustive", "repr", "default",
-            "cold", "track_caller", "warn", "deny", "rustfmt",
+            "doc",
+            "derive",
+            "must_use",
+            "inline",
+            "allow",
+            "expect",
+            "deprecated",
+            "non_exhaustive",
+            "repr",
+            "default",
+            "cold",
+            "track_caller",
+            "warn",
+            "deny",
+            "rustfmt",
         ];
         for attribute in attrs {
             let first = attribute.path().segments.first().map(|segment| segment.ident.to_string());
@@ -484,7 +495,8 @@ impl Reader<'_> {
         returned.visit_return_type(&sig.output);
         if let Some(span) = returned.impl_trait {
             let help = "for example `Box<dyn Iterator<Item = u32>>` or `Vec<u32>`";
-            let message = format!("`{ident}` returns `impl Trait`; name a type, so that every candidate has the same one");
+            let message =
+                format!("`{ident}` returns `impl Trait`; name a type, so that every candidate has the same one");
             self.mistake(span, message, Some(help));
         }
         if let Some(span) = refused.infer {
@@ -625,7 +637,8 @@ impl Reader<'_> {
             Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
             _ => None,
         };
-        let is_path = matches!(&*item.self_ty, Type::Path(path) if path.path.segments.len() == 1 && path.qself.is_none());
+        let is_path =
+            matches!(&*item.self_ty, Type::Path(path) if path.path.segments.len() == 1 && path.qself.is_none());
         if item.trait_.is_none() && !is_path {
             self.mistake(item.self_ty.span(), "an impl block needs a type of this interface", None);
             return;

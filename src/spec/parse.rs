@@ -52,8 +52,7 @@ pub(super) const DEPENDENCY_KEYS: &[&str] = &["version", "features", "default-fe
 /// The keys of `policy`.
 pub(super) const POLICY_KEYS: &[&str] = &["unsafe", "max_lines", "deny"];
 /// The keys of `sampling`.
-pub(super) const SAMPLING_KEYS: &[&str] =
-    &["samples", "temperature", "top_p", "max_tokens", "seed", "stop", "repairs"];
+pub(super) const SAMPLING_KEYS: &[&str] = &["samples", "temperature", "top_p", "max_tokens", "seed", "stop", "repairs"];
 /// The keys of `budget`.
 pub(super) const BUDGET_KEYS: &[&str] = &["tokens", "usd", "seconds"];
 /// The keys of `prompt`.
@@ -150,7 +149,11 @@ fn list(words: &[&str]) -> String {
 
 fn is_identifier(name: &str) -> bool {
     let is_word = name.chars().all(|character| character == '_' || character.is_ascii_alphanumeric());
-    is_word && name.len() <= 100 && name != "_" && !name.starts_with(|first: char| first.is_ascii_digit()) && !name.is_empty()
+    is_word
+        && name.len() <= 100
+        && name != "_"
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && !name.is_empty()
 }
 
 fn is_keyword(name: &str) -> bool {
@@ -642,7 +645,11 @@ impl Reader {
             let Ok(tokens) = check_bounds(&example.call.text) else { continue };
             if !has_ident(tokens, &names) {
                 let place = example.call.place;
-                let at = At { line: place.line, column: place.column, length: example.call.text.trim_end().lines().next().map_or(1, |line| line.chars().count()) };
+                let at = At {
+                    line: place.line,
+                    column: place.column,
+                    length: example.call.text.trim_end().lines().next().map_or(1, |line| line.chars().count()),
+                };
                 let known: Vec<&str> = names.iter().map(String::as_str).take(12).collect();
                 let help = format!("the interface has {}", list(&known));
                 self.warning(at, "this example calls nothing that the spec wants", help);
@@ -659,13 +666,15 @@ impl Reader {
     fn property(&mut self, node: &Node, seen: &mut BTreeSet<String>) -> Option<Property> {
         let fields = self.fields(node.at, node, "a property", PROPERTY_KEYS)?;
         let name = match fields.get("name") {
-            Some((key, node)) => self.text(key, node, "name").map(|scalar| scalar.snippet.text.clone()).filter(|name| {
-                let is_new = seen.insert(name.clone());
-                if !is_new {
-                    self.error(node.at, format!("two properties are named `{}`", excerpt(name)));
-                }
-                self.identifier(node.at, name, "the property's name") && is_new
-            }),
+            Some((key, node)) => {
+                self.text(key, node, "name").map(|scalar| scalar.snippet.text.clone()).filter(|name| {
+                    let is_new = seen.insert(name.clone());
+                    if !is_new {
+                        self.error(node.at, format!("two properties are named `{}`", excerpt(name)));
+                    }
+                    self.identifier(node.at, name, "the property's name") && is_new
+                })
+            }
             None => {
                 self.error(fields.at, "the property has no `name`");
                 None
@@ -884,7 +893,11 @@ impl Reader {
                         .unwrap_or_else(|| format!("the providers: {}", list(PROVIDERS)));
                     self.error_with(*at, format!("the provider `{}` is not known", excerpt(provider)), help);
                 }
-                Some((_, name)) if name.is_empty() || name.len() > 300 || name.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+                Some((_, name))
+                    if name.is_empty()
+                        || name.len() > 300
+                        || name.chars().any(|c| c.is_whitespace() || c.is_control()) =>
+                {
                     self.error_with(*at, format!("`{}` does not name a model", excerpt(model)), example);
                 }
                 Some(_) => {}
@@ -1002,17 +1015,15 @@ struct OpenType(Option<(Span, &'static str, &'static str)>);
 impl<'ast> syn::visit::Visit<'ast> for OpenType {
     fn visit_type(&mut self, node: &'ast syn::Type) {
         let problem = match node {
-            syn::Type::Reference(_) => Some(("a reference", "use the owned type (`String`, `Vec<T>`), and `&x` in `holds`")),
+            syn::Type::Reference(_) => {
+                Some(("a reference", "use the owned type (`String`, `Vec<T>`), and `&x` in `holds`"))
+            }
             syn::Type::ImplTrait(_) | syn::Type::TraitObject(_) => Some(("a trait", "name a type")),
             syn::Type::Infer(_) => Some(("`_`", "name the type")),
-            syn::Type::Ptr(_) | syn::Type::FnPtr(_) | syn::Type::Never(_) => {
-                Some(("this type", "use plain data"))
-            }
+            syn::Type::Ptr(_) | syn::Type::FnPtr(_) | syn::Type::Never(_) => Some(("this type", "use plain data")),
             syn::Type::Slice(_) => Some(("a slice", "use `Vec<T>`, and `&x` in `holds`")),
             syn::Type::Macro(_) | syn::Type::Verbatim(_) => Some(("this type", "name the type")),
-            syn::Type::Path(path) if path.path.is_ident("str") => {
-                Some(("`str`", "use `String`, and `&x` in `holds`"))
-            }
+            syn::Type::Path(path) if path.path.is_ident("str") => Some(("`str`", "use `String`, and `&x` in `holds`")),
             _ => None,
         };
         match problem {

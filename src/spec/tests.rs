@@ -94,13 +94,16 @@ fn a_full_spec_is_read_whole_and_without_a_word() {
     let (spec, diagnostics) = parse("specs/slugify.yaml", "slugify", FULL.as_bytes()).unwrap();
     assert_eq!(diagnostics.render(false), "");
     assert_eq!(spec.examples.len(), 4);
-    assert_eq!(spec.examples[2].expect, Expect::Matches(match &spec.examples[2].expect {
-        Expect::Matches(snippet) => {
-            assert_eq!(snippet.text, "Err(_) | Ok(1..=3) if true");
-            snippet.clone()
-        }
-        other => panic!("{other:?}"),
-    }));
+    assert_eq!(
+        spec.examples[2].expect,
+        Expect::Matches(match &spec.examples[2].expect {
+            Expect::Matches(snippet) => {
+                assert_eq!(snippet.text, "Err(_) | Ok(1..=3) if true");
+                snippet.clone()
+            }
+            other => panic!("{other:?}"),
+        })
+    );
     assert_eq!(spec.examples[3].expect, Expect::Panics(None));
     assert!(spec.examples[3].hidden && !spec.examples[0].hidden);
     assert_eq!(spec.properties[0].forall[1].1.text, "Vec<(u8, Option<char>)>");
@@ -123,8 +126,13 @@ fn a_full_spec_is_read_whole_and_without_a_word() {
 #[test]
 fn layout_is_no_part_of_the_canonical_form() {
     let other = FULL.replace("kind: function\n", "").replace("  - call", "    - call").replace('\n', "\r\n");
-    let other = format!("\u{feff}# a comment\r\n{other}").replace("    returns", "      returns").replace("    holds: r", "      holds: r");
-    let other = other.replace("    matches", "      matches").replace("    panics", "      panics").replace("    hidden: true", "      hidden: true");
+    let other = format!("\u{feff}# a comment\r\n{other}")
+        .replace("    returns", "      returns")
+        .replace("    holds: r", "      holds: r");
+    let other = other
+        .replace("    matches", "      matches")
+        .replace("    panics", "      panics")
+        .replace("    hidden: true", "      hidden: true");
     assert_eq!(good(&other, "slugify").canonical(), good(FULL, "slugify").canonical());
     assert_ne!(good(&FULL.replace("51", "52"), "slugify").canonical(), good(FULL, "slugify").canonical());
 }
@@ -178,13 +186,31 @@ fn a_missing_check_is_a_warning() {
 fn wrong_values_are_named_with_what_was_wanted() {
     let cases: &[(&str, &str)] = &[
         ("sampling: 3", "8:11 error: `sampling` must be a mapping; found the number 3"),
-        ("sampling: { samples: 0 }", "8:22 error: `samples` must be a whole number from 1 to 10000; found the number 0"),
-        ("sampling: { samples: 10001 }", "8:22 error: `samples` must be a whole number from 1 to 10000; found the number 10001"),
-        ("sampling: { samples: 1.5 }", "8:22 error: `samples` must be a whole number from 1 to 10000; found the number 1.5"),
-        ("sampling: { temperature: 2.1 }", "8:26 error: `temperature` must be a number from 0 to 2; found the number 2.1"),
-        ("sampling: { temperature: .nan }", "8:26 error: `temperature` must be a number from 0 to 2; found the number .nan"),
+        (
+            "sampling: { samples: 0 }",
+            "8:22 error: `samples` must be a whole number from 1 to 10000; found the number 0",
+        ),
+        (
+            "sampling: { samples: 10001 }",
+            "8:22 error: `samples` must be a whole number from 1 to 10000; found the number 10001",
+        ),
+        (
+            "sampling: { samples: 1.5 }",
+            "8:22 error: `samples` must be a whole number from 1 to 10000; found the number 1.5",
+        ),
+        (
+            "sampling: { temperature: 2.1 }",
+            "8:26 error: `temperature` must be a number from 0 to 2; found the number 2.1",
+        ),
+        (
+            "sampling: { temperature: .nan }",
+            "8:26 error: `temperature` must be a number from 0 to 2; found the number .nan",
+        ),
         ("sampling: { top_p: 0 }", "8:20 error: `top_p` must be a number above 0 and at most 1; found the number 0"),
-        ("sampling: { max_tokens: 0 }", "8:25 error: `max_tokens` must be a whole number from 1 to 10000000; found the number 0"),
+        (
+            "sampling: { max_tokens: 0 }",
+            "8:25 error: `max_tokens` must be a whole number from 1 to 10000000; found the number 0",
+        ),
         ("sampling: { seed: -1 }", "8:19 error: `seed` must be a whole number, 0 or more; found the number -1"),
         ("sampling: { seed: }", "8:13 error: `seed` must be a whole number, 0 or more; found nothing"),
         ("sampling: { stop: 1 }", "8:19 error: `stop` must be one of `first`, `agree`, `all`; found the number 1"),
@@ -222,8 +248,14 @@ fn wrong_values_are_named_with_what_was_wanted() {
         ("tests2: x", "8:1 error: unknown key `tests2`"),
         ("hidden_tests: fn x() {}", "8:1 error: `hidden_tests` holds no test"),
         ("hidden_tests: |\n  #[test]\n  fn t() {}", "10:6 error: two tests are named `t`; the other is on line 7"),
-        ("hidden_tests: |\n  #![allow(x)]\n  #[test]\n  fn u() {}", "9:3 error: `hidden_tests`: `#![…]` can't stand here; the tests become part of a larger file"),
-        ("hidden_tests: |\n  #[test]\n  fn u() {\n    let x = ;\n  }", "11:13 error: `hidden_tests`: not the Rust that is wanted here: expected an expression"),
+        (
+            "hidden_tests: |\n  #![allow(x)]\n  #[test]\n  fn u() {}",
+            "9:3 error: `hidden_tests`: `#![…]` can't stand here; the tests become part of a larger file",
+        ),
+        (
+            "hidden_tests: |\n  #[test]\n  fn u() {\n    let x = ;\n  }",
+            "11:13 error: `hidden_tests`: not the Rust that is wanted here: expected an expression",
+        ),
     ];
     for (extra, expected) in cases {
         assert_eq!(brief_with(extra), [*expected], "{extra}");
@@ -234,24 +266,61 @@ fn wrong_values_are_named_with_what_was_wanted() {
 fn examples_and_properties_are_checked() {
     let cases: &[(&str, &[&str])] = &[
         ("- call: f(1)", &["9:3 error: the example does not say what it expects"]),
-        ("- { call: f(1), returns: 1, holds: true }", &["9:31 error: the example expects 2 things: `returns`, `holds`"]),
+        (
+            "- { call: f(1), returns: 1, holds: true }",
+            &["9:31 error: the example expects 2 things: `returns`, `holds`"],
+        ),
         ("- returns: 1", &["9:3 error: the example has no `call`"]),
         ("- x", &["9:3 error: an example must be a mapping; found the text `x`"]),
         ("- call: f(1)\n  panics: false", &["10:11 error: `panics: false` says nothing"]),
-        ("- call: f(1)\n  panics: 3", &["10:11 error: `panics` must be `true`, or a part of the panic message in quotes; found the number 3"]),
+        (
+            "- call: f(1)\n  panics: 3",
+            &["10:11 error: `panics` must be `true`, or a part of the panic message in quotes; found the number 3"],
+        ),
         ("- call: f(1)\n  returns:", &["10:3 error: `returns` is empty"]),
         ("- call: f(1)\n  returns: [1]", &["10:12 error: `returns` must be Rust, as text; found a list"]),
         ("- call: f(1)\n  returns: 1 +", &["10:15 error: `returns`: the Rust ends too early, expected an expression"]),
-        ("- call: f(1)\n  matches: Some(", &["10:16 error: `matches`: not Rust: a bracket or quote without its partner, or a character that Rust does not know"]),
-        ("- call: f(1)\n  matches: 1 +", &["10:14 error: `matches`: not the Rust that is wanted here: unexpected token"]),
-        ("- call: f(\"a #b\")\n  returns: 1", &["9:11 error: `call`: not Rust: a bracket or quote without its partner, or a character that Rust does not know"]),
-        ("- call: f(1)\n  holds: !result.is_empty()", &["10:10 error: YAML takes this for a tag (`!name`), which a spec may not have"]),
-        ("- call: f(1)\n  returns: &1", &["10:12 error: YAML takes this for an anchor (`&name`), which a spec may not have"]),
-        ("- call: f(1)\n  returns: *x", &["10:12 error: YAML takes this for an alias (`*name`), which a spec may not have"]),
-        ("- call: f(1)\n  returns: \"hello\"", &["10:12 warning: YAML takes the quotes away: this is the Rust name `hello`, not a text"]),
+        (
+            "- call: f(1)\n  matches: Some(",
+            &[
+                "10:16 error: `matches`: not Rust: a bracket or quote without its partner, or a character that Rust does not know",
+            ],
+        ),
+        (
+            "- call: f(1)\n  matches: 1 +",
+            &["10:14 error: `matches`: not the Rust that is wanted here: unexpected token"],
+        ),
+        (
+            "- call: f(\"a #b\")\n  returns: 1",
+            &[
+                "9:11 error: `call`: not Rust: a bracket or quote without its partner, or a character that Rust does not know",
+            ],
+        ),
+        (
+            "- call: f(1)\n  holds: !result.is_empty()",
+            &["10:10 error: YAML takes this for a tag (`!name`), which a spec may not have"],
+        ),
+        (
+            "- call: f(1)\n  returns: &1",
+            &["10:12 error: YAML takes this for an anchor (`&name`), which a spec may not have"],
+        ),
+        (
+            "- call: f(1)\n  returns: *x",
+            &["10:12 error: YAML takes this for an alias (`*name`), which a spec may not have"],
+        ),
+        (
+            "- call: f(1)\n  returns: \"hello\"",
+            &["10:12 warning: YAML takes the quotes away: this is the Rust name `hello`, not a text"],
+        ),
         ("- call: g(1)\n  returns: 1", &["9:9 warning: this example calls nothing that the spec wants"]),
-        ("- call: 'f(\"a\\n\") +'\n  returns: 1", &["9:20 error: `call`: the Rust ends too early, expected an expression"]),
-        ("- call: \"f(\\\"a\\\") +\"\n  returns: 1", &["9:10 error: `call`: the Rust ends too early, expected an expression"]),
+        (
+            "- call: 'f(\"a\\n\") +'\n  returns: 1",
+            &["9:20 error: `call`: the Rust ends too early, expected an expression"],
+        ),
+        (
+            "- call: \"f(\\\"a\\\") +\"\n  returns: 1",
+            &["9:10 error: `call`: the Rust ends too early, expected an expression"],
+        ),
     ];
     for (extra, expected) in cases {
         let yaml = format!("{HEAD}{TESTED}examples:\n  {}\n", extra.replace('\n', "\n  "));
@@ -263,18 +332,31 @@ fn examples_and_properties_are_checked() {
         ("{ name: p, holds: true }", &["9:3 error: the property has no `forall`: its variables and their types"]),
         ("{ forall: { x: u8 }, holds: true }", &["9:3 error: the property has no `name`"]),
         ("{ name: p, forall: {}, holds: true }", &["9:22 error: `forall` names no variable"]),
-        ("{ name: p, forall: [x], holds: true }", &["9:22 error: `forall` must be a mapping from variables to types; found a list"]),
-        ("{ name: 'p q', forall: { x: u8 }, holds: true }", &["9:11 error: the property's name `p q` is not a Rust identifier"]),
+        (
+            "{ name: p, forall: [x], holds: true }",
+            &["9:22 error: `forall` must be a mapping from variables to types; found a list"],
+        ),
+        (
+            "{ name: 'p q', forall: { x: u8 }, holds: true }",
+            &["9:11 error: the property's name `p q` is not a Rust identifier"],
+        ),
         ("{ name: p, forall: { fn: u8 }, holds: true }", &["9:24 error: the variable `fn` is a keyword of Rust"]),
         ("{ name: p, forall: { x: 'Vec<&str>' }, holds: true }", &["9:32 error: inputs can't be made for a reference"]),
-        ("{ name: p, forall: { x: 'Vec<u8' }, holds: true }", &["9:34 error: `x`: the Rust ends too early, expected one of: `,`, `>`"]),
-        ("{ name: p, forall: { x: u8 }, assume: 'x <', holds: true }", &["9:44 error: `assume`: the Rust ends too early, expected an expression"]),
+        (
+            "{ name: p, forall: { x: 'Vec<u8' }, holds: true }",
+            &["9:34 error: `x`: the Rust ends too early, expected one of: `,`, `>`"],
+        ),
+        (
+            "{ name: p, forall: { x: u8 }, assume: 'x <', holds: true }",
+            &["9:44 error: `assume`: the Rust ends too early, expected an expression"],
+        ),
     ];
     for (property, expected) in cases {
         let said = brief_with(&format!("properties:\n- {property}"));
         assert_eq!(said, *expected, "{property}");
     }
-    let twice = "properties:\n- { name: p, forall: { x: u8 }, holds: true }\n- { name: p, forall: { x: u8 }, holds: true }";
+    let twice =
+        "properties:\n- { name: p, forall: { x: u8 }, holds: true }\n- { name: p, forall: { x: u8 }, holds: true }";
     assert_eq!(brief_with(twice), ["10:11 error: two properties are named `p`"]);
 }
 
@@ -285,13 +367,16 @@ fn the_head_of_a_spec_is_checked() {
         ("# only a comment\n", &["1:1 error: the file holds no spec"]),
         ("[]", &["1:1 error: a spec must be a mapping; found a list"]),
         ("hello", &["1:1 error: a spec must be a mapping; found the text `hello`"]),
-        ("{}", &[
-            "1:1 error: missing `llmc`: the version of the format",
-            "1:1 error: missing `name`",
-            "1:1 error: missing `description`: what is wanted, in words",
-            "1:1 error: missing `signature` (one function) or `interface` (several items)",
-            "1:1 warning: the spec has nothing to check a candidate by",
-        ]),
+        (
+            "{}",
+            &[
+                "1:1 error: missing `llmc`: the version of the format",
+                "1:1 error: missing `name`",
+                "1:1 error: missing `description`: what is wanted, in words",
+                "1:1 error: missing `signature` (one function) or `interface` (several items)",
+                "1:1 warning: the spec has nothing to check a candidate by",
+            ],
+        ),
     ];
     for (yaml, expected) in cases {
         assert_eq!(brief(yaml), *expected, "{yaml}");
@@ -302,10 +387,16 @@ fn the_head_of_a_spec_is_checked() {
     assert_eq!(head("name: f", "name: g"), ["2:7 error: the name `g` is not the file's, `f`"]);
     assert_eq!(head("name: f", "name: 1f"), ["2:7 error: the name `1f` is not a Rust identifier"]);
     assert_eq!(head("name: f", "name: match"), ["2:7 error: the name `match` is a keyword of Rust"]);
-    assert_eq!(head("name: f", "name: lib"), ["2:7 error: the name `lib` is taken: every crate has something of that name"]);
+    assert_eq!(
+        head("name: f", "name: lib"),
+        ["2:7 error: the name `lib` is taken: every crate has something of that name"]
+    );
     assert_eq!(head("name: f", "name: true"), ["2:7 error: `name` must be a text; found `true`"]);
     assert_eq!(head("description: d", "description: ' '"), ["3:14 error: `description` is empty"]);
-    assert_eq!(head("description: d", "description: a: b"), ["3:15 error: YAML takes the `:` here for the end of a key"]);
+    assert_eq!(
+        head("description: d", "description: a: b"),
+        ["3:15 error: YAML takes the `:` here for the end of a key"]
+    );
 }
 
 #[test]
@@ -379,8 +470,12 @@ fn text_of_a_file_cannot_steer_the_terminal() {
 #[test]
 fn carets_stand_below_tabs_wide_letters_and_parts_of_long_lines() {
     let said = check(&format!("{HEAD}{TESTED}sampling: {{ \"日本\":\t1, stpo: all }}\n"));
-    assert!(said.contains("8 | sampling: { \"日本\":    1, stpo: all }\n  |                          ^^^^\n"), "{said}");
-    let long = format!("{HEAD}{TESTED}sampling: {{ samples: 1, {} stpo: all,{} }}\n", " ".repeat(5000), " ".repeat(5000));
+    assert!(
+        said.contains("8 | sampling: { \"日本\":    1, stpo: all }\n  |                          ^^^^\n"),
+        "{said}"
+    );
+    let long =
+        format!("{HEAD}{TESTED}sampling: {{ samples: 1, {} stpo: all,{} }}\n", " ".repeat(5000), " ".repeat(5000));
     let said = check(&long);
     assert!(said.lines().all(|line| line.chars().count() < 130), "{said}");
     assert!(said.contains("^^^^\n"), "{said}");
@@ -591,7 +686,8 @@ fn an_interface_with_types_and_traits_is_read() {
     let clock = good(CLOCK, "clock").interface;
     assert_eq!(clock.wanted_types, ["Clock"]);
     assert!(clock.functions.is_empty() && clock.given.is_empty());
-    let methods: Vec<_> = clock.methods.iter().map(|m| (m.header.as_str(), m.on.as_str(), m.function.signature.as_str())).collect();
+    let methods: Vec<_> =
+        clock.methods.iter().map(|m| (m.header.as_str(), m.on.as_str(), m.function.signature.as_str())).collect();
     assert_eq!(
         methods,
         [
@@ -692,7 +788,8 @@ fn a_rich_interface_has_a_stub_that_compiles() {
         rich.item_names(),
         ["tokenize", "count", "zero", "Stack", "Token", "Tokens", "LIMIT", "Shape", "Square", "given"]
     );
-    let headers: Vec<_> = rich.methods.iter().map(|method| (method.header.as_str(), method.function.name.as_str())).collect();
+    let headers: Vec<_> =
+        rich.methods.iter().map(|method| (method.header.as_str(), method.function.name.as_str())).collect();
     let stack = "impl<'a, T: Display, const N: usize> Stack<'a, T, N>";
     assert_eq!(
         headers,
@@ -744,17 +841,33 @@ fn what_an_interface_may_not_hold_is_said_at_its_place() {
         ("pub fn f();\nmod x {}", &["6:3 error: `interface`: modules can't be part of an interface"]),
         ("pub fn f();\nmacro_rules! x { () => {} }", &["6:3 error: `interface`: macros can't be part of an interface"]),
         ("pub fn f();\nextern crate x;", &["6:3 error: `interface`: `extern crate` can't be part of an interface"]),
-        ("pub fn f();\nstatic mut X: u8 = 1;", &["6:10 error: `interface`: `static mut` can't be given: using it needs `unsafe`"]),
+        (
+            "pub fn f();\nstatic mut X: u8 = 1;",
+            &["6:10 error: `interface`: `static mut` can't be given: using it needs `unsafe`"],
+        ),
         ("pub fn f();\npub fn f();", &["5:3 error: `interface`: `f` is in the interface twice"]),
         ("pub struct X(u8);", &["5:3 error: `interface`: no function is wanted here"]),
-        ("pub fn f() -> impl Iterator<Item = u8>;", &["5:17 error: `interface`: `f` returns `impl Trait`; name a type, so that every candidate has the same one"]),
+        (
+            "pub fn f() -> impl Iterator<Item = u8>;",
+            &[
+                "5:17 error: `interface`: `f` returns `impl Trait`; name a type, so that every candidate has the same one",
+            ],
+        ),
         ("pub fn f(x: _);", &["5:15 error: `interface`: `_` is no type for a signature"]),
         ("pub(crate) fn f();", &["5:3 error: `interface`: what an interface holds must be `pub`, without restriction"]),
-        ("impl Lost { fn f(); }", &["5:3 error: `interface`: the interface has an impl block for `Lost` and does not define `Lost`"]),
+        (
+            "impl Lost { fn f(); }",
+            &["5:3 error: `interface`: the interface has an impl block for `Lost` and does not define `Lost`"],
+        ),
         ("#[no_mangle]\npub fn f();", &["5:3 error: `interface`: this attribute can't be used in an interface"]),
         ("pub fn f(self);", &["5:12 error: `interface`: `self` outside an impl block"]),
         ("pub fn f(x: u8) -> ;", &["5:22 error: `interface`: not the Rust that is wanted here: expected one of"]),
-        ("pub fn f(", &["5:11 error: `interface`: not Rust: a bracket or quote without its partner, or a character that Rust does not know"]),
+        (
+            "pub fn f(",
+            &[
+                "5:11 error: `interface`: not Rust: a bracket or quote without its partner, or a character that Rust does not know",
+            ],
+        ),
         ("#![allow(x)]\npub fn f();", &["5:3 error: `interface`: inner attributes and `#!` lines can't be given here"]),
     ];
     for (text, expected) in cases {
@@ -766,7 +879,9 @@ fn what_an_interface_may_not_hold_is_said_at_its_place() {
 
 #[test]
 fn a_signature_may_be_bare_and_must_be_one_function() {
-    for text in ["fn f(x: u32) -> u32", "pub fn f(x: u32) -> u32;", "pub fn f(x: u32) -> u32 ;", "  fn f(x: u32) -> u32 // x"] {
+    for text in
+        ["fn f(x: u32) -> u32", "pub fn f(x: u32) -> u32;", "pub fn f(x: u32) -> u32 ;", "  fn f(x: u32) -> u32 // x"]
+    {
         let spec = good(&format!("llmc: 1\nname: f\ndescription: d\nsignature: '{text}'\n{TESTED}"), "f");
         assert_eq!(spec.interface.functions[0].signature, "pub fn f(x: u32) -> u32", "{text}");
         assert!(spec.interface.render().trim_start().starts_with("pub fn f(x: u32) -> u32"), "{text}");
@@ -774,20 +889,30 @@ fn a_signature_may_be_bare_and_must_be_one_function() {
     }
     for text in ["pub fn f() {}", "pub fn f(); pub fn g()", "struct X;", "pub fn f() -> u8 { 1 }"] {
         let said = brief(&format!("llmc: 1\nname: f\ndescription: d\nsignature: '{text}'\n{TESTED}"));
-        assert!(said.len() == 1 && said[0].contains("a signature is one function without its body"), "{text}: {said:?}");
+        assert!(
+            said.len() == 1 && said[0].contains("a signature is one function without its body"),
+            "{text}: {said:?}"
+        );
     }
 }
 
 #[test]
 fn names_in_examples_bring_their_imports() {
-    let yaml = format!("{HEAD}examples:\n- {{ call: 'BTreeMap::from([(1, f(1))])', holds: 'result.len() == 1 && Duration::ZERO < y' }}\nproperties:\n- {{ name: p, forall: {{ x: VecDeque<u32> }}, holds: 'vec![Rc::new(1)].len() == fmt(x)' }}\n");
+    let yaml = format!(
+        "{HEAD}examples:\n- {{ call: 'BTreeMap::from([(1, f(1))])', holds: 'result.len() == 1 && Duration::ZERO < y' }}\nproperties:\n- {{ name: p, forall: {{ x: VecDeque<u32> }}, holds: 'vec![Rc::new(1)].len() == fmt(x)' }}\n"
+    );
     let spec = good(&yaml, "f");
     assert_eq!(
         spec.interface.imports,
-        ["use std::collections::BTreeMap;", "use std::time::Duration;", "use std::rc::Rc;", "use std::collections::VecDeque;"]
-            .map(String::from)
-            .to_vec()
-            .tap_sorted(&spec.interface.imports)
+        [
+            "use std::collections::BTreeMap;",
+            "use std::time::Duration;",
+            "use std::rc::Rc;",
+            "use std::collections::VecDeque;"
+        ]
+        .map(String::from)
+        .to_vec()
+        .tap_sorted(&spec.interface.imports)
     );
 }
 
@@ -816,7 +941,8 @@ fn the_schema_has_the_keys_of_the_parser() {
             assert!(value.get("description").is_some(), "{pointer}/{key} has no description");
         }
     }
-    let words = |pointer: &str| serde_json::from_value::<Vec<String>>(schema.pointer(pointer).unwrap().clone()).unwrap();
+    let words =
+        |pointer: &str| serde_json::from_value::<Vec<String>>(schema.pointer(pointer).unwrap().clone()).unwrap();
     assert_eq!(words("/properties/sampling/properties/stop/enum"), parse::STOPS);
     assert_eq!(
         schema.pointer("/$defs/model/pattern").unwrap(),
@@ -847,7 +973,8 @@ fn every_example_in_the_documentation_is_a_good_spec() {
         specs += 1;
     }
     assert!(specs >= 4, "{specs}");
-    for key in parse::SPEC_KEYS.iter().chain(parse::EXAMPLE_KEYS).chain(parse::SAMPLING_KEYS).chain(parse::POLICY_KEYS) {
+    for key in parse::SPEC_KEYS.iter().chain(parse::EXAMPLE_KEYS).chain(parse::SAMPLING_KEYS).chain(parse::POLICY_KEYS)
+    {
         assert!(text.contains(key), "{key} is not documented");
     }
 }

@@ -86,12 +86,7 @@ impl At {
     }
 
     /// A mistake here.
-    pub(crate) fn diagnostic(
-        self,
-        severity: Severity,
-        message: impl Into<String>,
-        help: Option<String>,
-    ) -> Diagnostic {
+    pub(crate) fn diagnostic(self, severity: Severity, message: impl Into<String>, help: Option<String>) -> Diagnostic {
         let Self { line, column, length } = self;
         Diagnostic { severity, message: message.into(), line, column, length: length.max(1), help }
     }
@@ -251,7 +246,8 @@ fn normalize(text: &str) -> String {
 /// Characters that YAML does not allow, each with its place.
 fn control_characters(text: &str) -> Vec<Diagnostic> {
     let is_allowed = |character: char| {
-        matches!(character, '\t' | '\n') || !(character.is_control() || matches!(character, '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
+        matches!(character, '\t' | '\n')
+            || !(character.is_control() || matches!(character, '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
     };
     if text.chars().all(is_allowed) {
         return Vec::new();
@@ -380,11 +376,9 @@ impl<'a> Builder<'a> {
                 }
                 None => Ok(()),
             },
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Ok(()),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                Ok(())
+            }
         }
     }
 
@@ -408,11 +402,7 @@ impl<'a> Builder<'a> {
             let rest = &self.text[self.offset(end.line(), end.col())..];
             rest.trim_start_matches([' ', '\t']).starts_with('#')
         };
-        Scalar {
-            snippet: Snippet { text: text.to_owned(), place: Place { exact, ..place } },
-            style,
-            comment_follows,
-        }
+        Scalar { snippet: Snippet { text: text.to_owned(), place: Place { exact, ..place } }, style, comment_follows }
     }
 
     /// Reports anchors and tags.
