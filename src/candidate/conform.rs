@@ -621,27 +621,14 @@ fn wanted_signature(text: &str) -> Option<syn::Signature> {
     Some(item.sig)
 }
 
+/// A signature as people write it.
 fn spelled(visibility: &Visibility, signature: &syn::Signature) -> String {
-    // prettyplease spaces it as people do; it is called on a signature alone, with an empty body.
-    let mut visibility = visibility.clone();
-    if !matches!(visibility, Visibility::Public(_)) {
-        visibility = Visibility::Inherited;
-    }
-    let item: Item = Item::Fn(syn::ItemFn {
-        attrs: Vec::new(),
-        vis: visibility,
-        modifiers: syn::FnModifiers::default(),
-        sig: signature.clone(),
-        block: Box::new(parse_quote!({})),
-    });
     let raw = signature.to_token_stream().to_string();
     if raw.len() > 2000 {
         return raw.chars().take(300).collect::<String>() + " …";
     }
-    let has_receiver = signature.receiver().is_some();
-    let file = (!has_receiver).then(|| super::file_of(vec![item]));
-    let printed = file.and_then(|file| super::format(&file).ok());
-    printed.map_or(raw, |text| text.trim().trim_end_matches("{}").split_whitespace().collect::<Vec<_>>().join(" "))
+    let visibility = if matches!(visibility, Visibility::Public(_)) { visibility } else { &Visibility::Inherited };
+    spaced(&format!("{} {raw}", visibility.to_token_stream()))
 }
 
 fn missing(what: &str, name: &str, names: impl Iterator<Item = String>) -> Verdict {
@@ -766,7 +753,26 @@ fn add_imports(items: &mut Vec<Item>, given: &Given, interface: &Interface, note
     items.splice(at..at, added);
 }
 
-/// A `use` line as people write it.
+/// Tokens spaced as people write them, near enough for a message.
 fn spaced(tokens: &str) -> String {
-    tokens.replace(" :: ", "::").replace(" ;", ";").replace(" ,", ",").replace("{ ", "{").replace(" }", "}")
+    let tight = [
+        (" :: ", "::"),
+        (":: ", "::"),
+        (" ;", ";"),
+        (" ,", ","),
+        ("{ ", "{"),
+        (" }", "}"),
+        ("( ", "("),
+        (" )", ")"),
+        ("[ ", "["),
+        (" ]", "]"),
+        (" (", "("),
+        (" : ", ": "),
+        ("& ", "&"),
+        (" < ", "<"),
+        (" >", ">"),
+        ("' ", "'"),
+    ];
+    let text = tight.iter().fold(tokens.trim().to_string(), |text, (loose, tight)| text.replace(loose, tight));
+    text.replace("->(", "-> (").replace(":(", ": (").replace(",(", ", (")
 }

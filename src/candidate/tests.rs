@@ -181,6 +181,20 @@ fn what_is_no_candidate_says_why() {
 }
 
 #[test]
+fn prose_that_sounds_like_code_takes_nothing_away() {
+    let code = "fn double(x: i32) -> i32 { x * 2 }";
+    for text in [
+        format!("use the type i32 here;\n{code}\ntype x is (an i32\nconst i32 means\n"),
+        format!("```rust\nuse a type i32 here\n{code}\n```\n"),
+        format!("{code}\n\npub fn is a keyword: use the fn double\n"),
+    ] {
+        assert_eq!(of_reply(&text, &spec(DOUBLE)).as_deref(), Ok(DOUBLED), "{text}");
+    }
+    let text = "```rust\nfn double(x: i32) -> i32 { twice(x) }\nfn twice(x: i32) -> i32 { x ** ; 2 }\n```";
+    assert_eq!(of_reply(text, &spec(DOUBLE)), Err("syntax".into()));
+}
+
+#[test]
 fn a_complete_function_before_a_cut_off_test_is_enough() {
     let text =
         "```rust\nfn double(x: i32) -> i32 { x * 2 }\n\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn t() { ass";
@@ -279,7 +293,10 @@ fn helper(_: &Shape) -> f64 {
     let without = |what: &str, with: &str| from_source(&code.replace(what, with), &spec).unwrap_err().detail;
     assert_eq!(without("struct Stack {", "struct Stock {"), "a definition of `Stack` is missing; there is `Stock`");
     assert_eq!(without("fn push", "fn pusch"), "`Stack::push` (in `impl Stack`) is missing; there is `pusch`");
-    assert!(without("&mut Self, s", "&Self, s").starts_with("the signature differs"));
+    assert_eq!(
+        without("self: &mut Self, s", "&self, s"),
+        "the signature differs\n  wanted: impl Stack { pub fn push(&mut self, shape: Shape) -> bool; }\n     got: fn push(&self, s: Shape) -> bool"
+    );
 }
 
 #[test]
