@@ -39,6 +39,7 @@ pub(super) fn conform(mut file: File, interface: &Interface) -> Result<Conformed
     drop_inner_attributes(&mut file, &mut notes);
     unwrap_modules(&mut file, interface, &mut notes);
     drop_what_is_not_code(&mut file.items, interface, &mut notes);
+    drop_imports_of_own(&mut file.items, &given, &mut notes);
     drop_given(&mut file.items, &given, &mut notes);
 
     let scope = scope_of(&file.items, &given, interface);
@@ -352,6 +353,22 @@ fn drop_given(items: &mut Vec<Item>, given: &Given, notes: &mut Notes) {
             }
             clash
         })
+    });
+}
+
+/// Drops `use crate::Name` where `Name` is defined right here: the candidate is a module, not a crate.
+fn drop_imports_of_own(items: &mut Vec<Item>, given: &Given, notes: &mut Notes) {
+    let mut own: HashSet<String> = items.iter().filter_map(name_of).collect();
+    own.extend(given.names.iter().map(|(name, _)| name.clone()));
+    remove_leaves(items, |leaf| match (leaf.path.as_slice(), &leaf.bound) {
+        ([root, name], Some(bound)) => {
+            let own = matches!(root.as_str(), "crate" | "super" | "self") && name == bound && own.contains(name);
+            if own {
+                notes.add(format!("dropped an import of its own `{name}`"));
+            }
+            own
+        }
+        _ => false,
     });
 }
 

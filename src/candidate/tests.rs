@@ -99,6 +99,7 @@ fn code_is_found_however_it_is_wrapped() {
         format!("```rust\npub mod solution {{\n    pub {code}\n}}\n```"),
         format!("```python\nprint(1)\n```\n```rust\n{code}\n```"),
         format!("```text\n{code}\n```"),
+        format!("```rust\nuse crate::double;\nuse super::*;\n{code}\n```"),
         format!("```rust\n#![allow(dead_code)]\nextern crate std;\n{code}\n#[test]\nfn t() {{}}\n```"),
     ] {
         assert_eq!(of_reply(&text, &spec(DOUBLE)).as_deref(), Ok(DOUBLED), "{text}");
