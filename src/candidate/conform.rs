@@ -39,6 +39,7 @@ pub(super) fn conform(mut file: File, interface: &Interface) -> Result<Conformed
     drop_inner_attributes(&mut file, &mut notes);
     unwrap_modules(&mut file, interface, &mut notes);
     drop_what_is_not_code(&mut file.items, interface, &mut notes);
+    drop_imports_of_own(&mut file.items, &given, &mut notes);
     drop_given(&mut file.items, &given, &mut notes);
 
     let scope = scope_of(&file.items, &given, interface);
@@ -355,6 +356,22 @@ fn drop_given(items: &mut Vec<Item>, given: &Given, notes: &mut Notes) {
     });
 }
 
+/// Drops `use crate::Name` where `Name` is defined right here: the candidate is a module, not a crate.
+fn drop_imports_of_own(items: &mut Vec<Item>, given: &Given, notes: &mut Notes) {
+    let mut own: HashSet<String> = items.iter().filter_map(name_of).collect();
+    own.extend(given.names.iter().map(|(name, _)| name.clone()));
+    remove_leaves(items, |leaf| match (leaf.path.as_slice(), &leaf.bound) {
+        ([root, name], Some(bound)) => {
+            let own = matches!(root.as_str(), "crate" | "super" | "self") && name == bound && own.contains(name);
+            if own {
+                notes.add(format!("dropped an import of its own `{name}`"));
+            }
+            own
+        }
+        _ => false,
+    });
+}
+
 /// Removes names from `use` lines, and lines that bring in nothing any more.
 fn remove_leaves(items: &mut Vec<Item>, mut remove: impl FnMut(&Leaf) -> bool) {
     items.retain_mut(|item| {
@@ -621,28 +638,14 @@ fn wanted_signature(text: &str) -> Option<syn::Signature> {
     Some(item.sig)
 }
 
+/// A signature as people write it.
 fn spelled(visibility: &Visibility, signature: &syn::Signature) -> String {
-    // prettyplease spaces it as people do; it is called on a signature alone, with an empty body.
-    let mut visibility = visibility.clone();
-    if !matches!(visibility, Visibility::Public(_)) {
-        visibility = Visibility::Inherited;
-    }
-    let item: Item = Item::Fn(syn::ItemFn {
-        attrs: Vec::new(),
-        vis: visibility,
-        modifiers: syn::FnModifiers::default(),
-        sig: signature.clone(),
-        block: Box::new(parse_quote!({})),
-    });
     let raw = signature.to_token_stream().to_string();
     if raw.len() > 2000 {
         return raw.chars().take(300).collect::<String>() + " …";
     }
-    let has_receiver = signature.receiver().is_some();
-    let file = (!has_receiver).then(|| super::file_of(vec![item]));
-    let printed = file.and_then(|file| super::format(&file).ok());
-    printed
-        .map_or(raw, |text| text.trim().trim_end_matches("{}").trim().split_whitespace().collect::<Vec<_>>().join(" "))
+    let visibility = if matches!(visibility, Visibility::Public(_)) { visibility } else { &Visibility::Inherited };
+    spaced(&format!("{} {raw}", visibility.to_token_stream()))
 }
 
 fn missing(what: &str, name: &str, names: impl Iterator<Item = String>) -> Verdict {
@@ -767,7 +770,26 @@ fn add_imports(items: &mut Vec<Item>, given: &Given, interface: &Interface, note
     items.splice(at..at, added);
 }
 
-/// A `use` line as people write it.
+/// Tokens spaced as people write them, near enough for a message.
 fn spaced(tokens: &str) -> String {
-    tokens.replace(" :: ", "::").replace(" ;", ";").replace(" ,", ",").replace("{ ", "{").replace(" }", "}")
+    let tight = [
+        (" :: ", "::"),
+        (":: ", "::"),
+        (" ;", ";"),
+        (" ,", ","),
+        ("{ ", "{"),
+        (" }", "}"),
+        ("( ", "("),
+        (" )", ")"),
+        ("[ ", "["),
+        (" ]", "]"),
+        (" (", "("),
+        (" : ", ": "),
+        ("& ", "&"),
+        (" < ", "<"),
+        (" >", ">"),
+        ("' ", "'"),
+    ];
+    let text = tight.iter().fold(tokens.trim().to_string(), |text, (loose, tight)| text.replace(loose, tight));
+    text.replace("->(", "-> (").replace(":(", ": (").replace(",(", ", (")
 }

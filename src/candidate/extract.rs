@@ -19,6 +19,8 @@ use crate::verdict::{Class, Phase, Verdict};
 const MAX_BLOCKS: usize = 32;
 /// Bytes that are scanned for items in one block that does not parse as a whole, re-scans included.
 const SCAN_BUDGET: usize = 4 << 20;
+/// Names of left-out definitions that are remembered.
+const MAX_LEFT_OUT: usize = 1000;
 /// Bytes of code parsed for one completion, retries included.
 const PARSE_BUDGET: usize = 4 << 20;
 
@@ -44,6 +46,8 @@ struct Parsed {
     file: File,
     /// Text that was left out because it is no item, if any.
     failure: Option<Failure>,
+    /// Names that the left-out text seems to define.
+    left_out: Vec<String>,
 }
 
 /// Code that did not parse.
@@ -255,7 +259,7 @@ fn parse_block(block: &Block, finish: Finish, budget: &mut usize) -> Parsed {
     if let Some(left) = budget.checked_sub(block.code.len()) {
         *budget = left;
         match parse_file(&block.code) {
-            Ok(file) => return Parsed { file, failure: None },
+            Ok(file) => return Parsed { file, failure: None, left_out: Vec::new() },
             Err(verdict) => {
                 let mut parsed = parse_loose(&block.code, !block.closed || finish == Finish::Length, budget);
                 if let Some(failure) = &mut parsed.failure {
@@ -268,7 +272,7 @@ fn parse_block(block: &Block, finish: Finish, budget: &mut usize) -> Parsed {
             }
         }
     }
-    Parsed { file: empty(), failure: None }
+    Parsed { file: empty(), failure: None, left_out: Vec::new() }
 }
 
 fn empty() -> File {
@@ -279,6 +283,7 @@ fn empty() -> File {
 fn parse_loose(text: &str, may_be_cut: bool, budget: &mut usize) -> Parsed {
     let mut file = empty();
     let mut failure: Option<Failure> = None;
+    let mut left_out = Vec::new();
     let mut scans = SCAN_BUDGET;
     let mut at = 0;
     while at < text.len() {
@@ -313,6 +318,9 @@ fn parse_loose(text: &str, may_be_cut: bool, budget: &mut usize) -> Parsed {
             Some(end) => at = end,
             None => {
                 let code = looks_like_code(line);
+                if code && left_out.len() < MAX_LEFT_OUT {
+                    left_out.extend(defined_in(line).map(String::from));
+                }
                 if failure.as_ref().is_none_or(|failure| code && !failure.code) {
                     failure = Some(failure_of(text, start, scanned.state, may_be_cut, code));
                 }
@@ -320,7 +328,7 @@ fn parse_loose(text: &str, may_be_cut: bool, budget: &mut usize) -> Parsed {
             }
         }
     }
-    Parsed { file, failure }
+    Parsed { file, failure, left_out }
 }
 
 fn failure_of(text: &str, start: usize, state: State, may_be_cut: bool, code: bool) -> Failure {
@@ -445,10 +453,10 @@ impl<'a> Attempts<'a> {
 
     /// A file whose left-out text it can do without.
     fn without_left_out(&self, block: &Parsed, mut found: Conformed) -> Option<Conformed> {
-        if let Some(failure) = &block.failure {
+        if block.failure.is_some() {
             let names = mentioned(&found.file);
             let defined: HashSet<String> = found.file.items.iter().filter_map(name_of).collect();
-            if defined_in(&failure.text).any(|name| names.contains(name) && !defined.contains(name)) {
+            if block.left_out.iter().any(|name| names.contains(name) && !defined.contains(name)) {
                 return None;
             }
             found.notes.push("left out text that is not Rust items".into());
@@ -501,7 +509,7 @@ impl<'a> Attempts<'a> {
         added.extend(others.iter().filter(|item| is_impl_on(item, &types)).map(|item| (*item).clone()));
         added.append(&mut file.items);
         file.items = added;
-        let block = Parsed { file, failure: blocks[index].failure.clone() };
+        let block = Parsed { file, ..blocks[index].clone() };
         let mut found = conform(block.file.clone(), self.interface).ok()?;
         found.notes.push("took what it needs from other code blocks".into());
         self.without_left_out(&block, found)
@@ -557,7 +565,7 @@ impl<'a> Attempts<'a> {
             return verdict.clone();
         }
         if let Some(failure) = failures.iter().find(|failure| failure.code).or(failures.first())
-            && !(refused && !failure.code)
+            && (!refused || failure.code)
         {
             return failure.verdict.clone();
         }

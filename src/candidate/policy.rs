@@ -506,17 +506,11 @@ impl<'a> Checker<'a> {
             }
             Walk::At(_) => {}
         }
-        if in_use
-            && let Some(last) = segments.last()
-            && DENIED_MACROS.contains(&last.as_str())
-            && segments.len() > 1
-            && segments.first().is_some_and(|first| matches!(first.as_str(), "std" | "core" | "alloc") || absolute)
-            && !(last == "env" && segments.len() == 2)
+        if let [.., on, method] = segments
+            && (on == "Path" || on == "PathBuf")
+            && self.asks_file_system(method)
         {
-            return self.refuse("policy-macro", format!("`{}` is a macro that is not allowed", written()));
-        }
-        if in_use && segments.last().is_some_and(|last| last == "env") && segments.len() == 2 && self.own_macros {
-            return self.refuse("policy-macro", "`env` may not be imported by a file that defines macros");
+            return self.refuse("policy-path", format!("`{}` asks the file system", written()));
         }
         self.check_crate(segments, absolute, in_use, &written());
     }
@@ -632,7 +626,9 @@ impl<'a> Checker<'a> {
                         _ => break,
                     }
                 }
-                let composed = index >= 1 && is_punct(tokens.get(index - 1), '$');
+                let composed = index >= 1
+                    && is_punct(tokens.get(index - 1), '$')
+                    && segments.first().is_none_or(|name| name != "crate");
                 let in_path = segments.len() > 1 || colons(tokens, at) || absolute;
                 if in_path && !composed {
                     let code_path = segments.len() > 1;
@@ -651,6 +647,17 @@ impl<'a> Checker<'a> {
                         "policy-path",
                         format!("`{}` by itself in a macro can't be followed", segments.join("::")),
                     );
+                }
+                let after_dot = index >= 1 && is_punct(tokens.get(index - 1), '.');
+                if after_dot
+                    && matches!(tokens.get(at), Some(TokenTree::Group(_)))
+                    && self.asks_file_system(&segments[0])
+                {
+                    self.refuse("policy-path", format!("`.{}()` asks the file system", segments[0]));
+                }
+                // A macro could go on from these.
+                if self.own_macros && !in_path && matches!(segments[0].as_str(), "crate" | "super") {
+                    self.refuse("policy-path", format!("`{}` by itself in a macro can't be followed", segments[0]));
                 }
                 for (ident, called) in words {
                     self.check_word(ident, called);
@@ -702,6 +709,13 @@ impl<'a> Checker<'a> {
         if is_unsafe && !self.spec.policy.allow_unsafe {
             self.refuse("policy-unsafe", format!("{what} is not allowed"));
         }
+    }
+
+    /// Whether a method of that name, in this file, is one of `Path` that the spec does not want.
+    fn asks_file_system(&self, method: &str) -> bool {
+        self.names_paths
+            && PATH_METHODS.contains(&method)
+            && self.spec.policy.deny.iter().any(|path| path.trim_start_matches("::") == "std::fs")
     }
 
     fn unknown_syntax(&mut self, tokens: &TokenStream) {
@@ -808,19 +822,15 @@ impl<'ast> Visit<'ast> for Checker<'_> {
                 }
             }
             Item::TraitAlias(item) => self.unknown_syntax(&item.ident.to_token_stream()),
-            Item::Macro(item) => {
-                if item.mac.path.is_ident("macro_rules") {
-                    match &item.ident {
-                        Some(name) if STD_MACROS.contains(&plain(name).as_str()) => {
-                            self.refuse("policy-macro", format!("`{name}!` is std's and may not be defined anew"));
-                        }
-                        _ if !well_formed_rules(&item.mac.tokens) => {
-                            self.violation = Some(format_violation("syntax", "malformed `macro_rules!`"));
-                        }
-                        _ => {}
-                    }
+            Item::Macro(item) if item.mac.path.is_ident("macro_rules") => match &item.ident {
+                Some(name) if STD_MACROS.contains(&plain(name).as_str()) => {
+                    self.refuse("policy-macro", format!("`{name}!` is std's and may not be defined anew"));
                 }
-            }
+                _ if !well_formed_rules(&item.mac.tokens) => {
+                    self.violation = Some(format_violation("syntax", "malformed `macro_rules!`"));
+                }
+                _ => {}
+            },
             Item::Verbatim(tokens) => self.unknown_syntax(tokens),
             _ => {}
         }
@@ -841,7 +851,13 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             if self.violation.is_some() {
                 return;
             }
-            // A leading `self` alone is `use self::x`.
+            // A macro under another name would be called by that name. (`std::env` is a module as well.)
+            if let [_, .., last] = leaf.path.as_slice()
+                && DENIED_MACROS.contains(&last.as_str())
+                && !(last == "env" && leaf.bound.as_ref() == Some(last) && !self.own_macros)
+            {
+                self.refuse("policy-macro", format!("`{}` is a macro that is not allowed", leaf.path.join("::")));
+            }
             self.check_path(&leaf.path, leaf.absolute, true, leaf.glob);
         }
     }
@@ -897,10 +913,7 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             Expr::Verbatim(tokens) => self.unknown_syntax(tokens),
             Expr::MethodCall(call) => {
                 let method = plain(&call.method);
-                if self.names_paths
-                    && PATH_METHODS.contains(&method.as_str())
-                    && self.spec.policy.deny.iter().any(|path| path == "std::fs")
-                {
+                if self.asks_file_system(&method) {
                     let detail = format!("`.{method}()` in a file that names `Path` asks the file system");
                     self.refuse("policy-path", detail);
                 }

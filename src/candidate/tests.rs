@@ -1,95 +1,23 @@
 //! Tests of the whole stage: from a completion to a candidate or a verdict.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
-use quote::ToTokens;
 
 use super::*;
-use crate::spec::{Budget, Form, Function, Interface, Method, Policy, PromptOptions, Sampling, Snippet, TypeDef};
+use crate::spec::Policy;
 use crate::verdict::Outcome;
 
 /// A spec of one function.
 fn spec(signature: &str) -> Spec {
-    interface(&format!("{signature};"), &[])
+    interface(&format!("{signature};"))
 }
 
-/// A spec from an interface as the spec's own parser reads it, made by hand.
-fn interface(text: &str, imports: &[&str]) -> Spec {
-    let mut interface = Interface {
-        form: Form::Interface,
-        source: Snippet::new(text),
-        functions: Vec::new(),
-        methods: Vec::new(),
-        given: Vec::new(),
-        wanted_types: Vec::new(),
-        imports: imports.iter().map(ToString::to_string).collect(),
-    };
-    let file: syn::File = syn::parse_str(&with_bodies(text)).unwrap();
-    for item in file.items {
-        match item {
-            syn::Item::Fn(item) => interface.functions.push(function(&item.vis, &item.sig)),
-            syn::Item::Impl(item) => {
-                let mut header = item.clone();
-                header.items.clear();
-                let header = header.to_token_stream().to_string();
-                let header = header.trim_end_matches("{ }").trim().to_string();
-                for inner in &item.items {
-                    if let syn::ImplItem::Fn(inner) = inner {
-                        interface.methods.push(Method {
-                            header: header.clone(),
-                            on: names::type_name(&item.self_ty).unwrap(),
-                            function: function(&inner.vis, &inner.sig),
-                        });
-                    }
-                }
-            }
-            syn::Item::Struct(item) if matches!(item.fields, syn::Fields::Unit) => {
-                interface.wanted_types.push(item.ident.to_string());
-            }
-            item => interface.given.push(TypeDef {
-                name: names::name_of(&item).unwrap(),
-                source: prettyplease::unparse(&file_of(vec![item])),
-            }),
-        }
-    }
-    Spec {
-        name: "sample".into(),
-        description: "A sample.".into(),
-        interface,
-        examples: Vec::new(),
-        properties: Vec::new(),
-        tests: None,
-        hidden_tests: None,
-        uses: Vec::new(),
-        dependencies: BTreeMap::new(),
-        policy: Policy::default(),
-        model: Vec::new(),
-        sampling: Sampling::default(),
-        budget: Budget::default(),
-        prompt: PromptOptions::default(),
-    }
-}
-
-/// A function without a body parses when its `;` is made one; each stands on a line of its own.
-fn with_bodies(text: &str) -> String {
-    let mut out = String::new();
-    for line in text.lines() {
-        match line.trim_end().strip_suffix(';') {
-            Some(head) if line.contains("fn ") && !line.contains('{') => out.push_str(&format!("{head} {{}}\n")),
-            _ => out.push_str(&format!("{line}\n")),
-        }
-    }
-    out
-}
-
-fn function(visibility: &syn::Visibility, signature: &syn::Signature) -> Function {
-    Function {
-        name: signature.ident.to_string(),
-        signature: format!("{} {}", visibility.to_token_stream(), signature.to_token_stream()),
-        inputs: Vec::new(),
-        output: String::new(),
-        generic: false,
+/// A spec of an interface, read by the spec's own parser.
+fn interface(text: &str) -> Spec {
+    let indented: String = text.lines().map(|line| format!("  {line}\n")).collect();
+    let yaml = format!("llmc: 1\nname: sample\ndescription: A sample.\ninterface: |\n{indented}");
+    match crate::spec::parse("specs/sample.yaml", "sample", yaml.as_bytes()) {
+        Ok((spec, _)) => spec,
+        Err(diagnostics) => panic!("{text}\n{diagnostics:?}"),
     }
 }
 
@@ -116,7 +44,7 @@ fn real_replies() -> Vec<(String, Spec, String, String)> {
         .map(|line| {
             let row: serde_json::Value = serde_json::from_str(line).unwrap();
             let get = |key: &str| row[key].as_str().unwrap().to_string();
-            let spec = interface(&format!("{};", get("signature")), &["use std::collections::HashMap;"]);
+            let spec = interface(&format!("{};", get("signature")));
             (get("id"), spec, get("completion"), get("expect"))
         })
         .collect()
@@ -171,6 +99,7 @@ fn code_is_found_however_it_is_wrapped() {
         format!("```rust\npub mod solution {{\n    pub {code}\n}}\n```"),
         format!("```python\nprint(1)\n```\n```rust\n{code}\n```"),
         format!("```text\n{code}\n```"),
+        format!("```rust\nuse crate::double;\nuse super::*;\n{code}\n```"),
         format!("```rust\n#![allow(dead_code)]\nextern crate std;\n{code}\n#[test]\nfn t() {{}}\n```"),
     ] {
         assert_eq!(of_reply(&text, &spec(DOUBLE)).as_deref(), Ok(DOUBLED), "{text}");
@@ -191,7 +120,7 @@ fn pieces_in_several_blocks_are_put_together() {
     ] {
         assert_eq!(of_reply(&text, &spec).as_deref(), Ok(wanted), "{text}");
     }
-    let two = interface("pub fn one() -> i32;\npub fn two() -> i32;", &[]);
+    let two = interface("pub fn one() -> i32;\npub fn two() -> i32;");
     let text = "```rust\nfn one() -> i32 { 1 }\n```\nand\n```rust\nfn two() -> i32 { 2 }\n```";
     assert_eq!(
         of_reply(text, &two).as_deref(),
@@ -235,7 +164,7 @@ fn what_is_no_candidate_says_why() {
     }
     assert_eq!(
         reply("```rust\nfn double(x: i64) -> i32 { 1 }\n```", Finish::Stop).1,
-        "the signature differs\n  wanted: pub fn double (x : i32) -> i32\n     got: fn double(x: i64) -> i32"
+        "the signature differs\n  wanted: pub fn double(x: i32) -> i32\n     got: fn double(x: i64) -> i32"
     );
     assert_eq!(
         reply("```rust\nfn doubled(x: i32) -> i32 { 1 }\n```", Finish::Stop).1,
@@ -250,6 +179,20 @@ fn what_is_no_candidate_says_why() {
             .1
             .starts_with("line 1, column 26: this is never closed")
     );
+}
+
+#[test]
+fn prose_that_sounds_like_code_takes_nothing_away() {
+    let code = "fn double(x: i32) -> i32 { x * 2 }";
+    for text in [
+        format!("use the type i32 here;\n{code}\ntype x is (an i32\nconst i32 means\n"),
+        format!("```rust\nuse a type i32 here\n{code}\n```\n"),
+        format!("{code}\n\npub fn is a keyword: use the fn double\n"),
+    ] {
+        assert_eq!(of_reply(&text, &spec(DOUBLE)).as_deref(), Ok(DOUBLED), "{text}");
+    }
+    let text = "```rust\nfn double(x: i32) -> i32 { twice(x) }\nfn twice(x: i32) -> i32 { x ** ; 2 }\n```";
+    assert_eq!(of_reply(text, &spec(DOUBLE)), Err("syntax".into()));
 }
 
 #[test]
@@ -279,7 +222,7 @@ fn default() -> Self;
 
 #[test]
 fn given_items_are_the_specs_own_and_wanted_ones_the_candidates() {
-    let spec = interface(SHAPES, &[]);
+    let spec = interface(SHAPES);
     let code = "
         use std::fmt;
         use std::fmt;
@@ -351,12 +294,15 @@ fn helper(_: &Shape) -> f64 {
     let without = |what: &str, with: &str| from_source(&code.replace(what, with), &spec).unwrap_err().detail;
     assert_eq!(without("struct Stack {", "struct Stock {"), "a definition of `Stack` is missing; there is `Stock`");
     assert_eq!(without("fn push", "fn pusch"), "`Stack::push` (in `impl Stack`) is missing; there is `pusch`");
-    assert!(without("&mut Self, s", "&Self, s").starts_with("the signature differs"));
+    assert_eq!(
+        without("self: &mut Self, s", "&self, s"),
+        "the signature differs\n  wanted: impl Stack { pub fn push(&mut self, shape: Shape) -> bool; }\n     got: fn push(&self, s: Shape) -> bool"
+    );
 }
 
 #[test]
 fn imports_of_the_interface_are_added_once_where_they_are_needed() {
-    let spec = interface("pub fn count(text: &str) -> HashMap<char, usize>;", &["use std::collections::HashMap;"]);
+    let spec = interface("pub fn count(text: &str) -> HashMap<char, usize>;");
     let body = "{ text.chars().fold(Default::default(), |map, _| map) }";
     let wanted = "use std::collections::HashMap;\npub fn count(text: &str) -> HashMap<char, usize> {\n";
     for head in [
@@ -440,6 +386,14 @@ fn the_policy_refuses_by_code() {
         ),
         ("macro_rules! m { ($t:ty) => { <$t>::MAX }; ($t:ident,) => { $t::MAX } }", "candidate"),
         ("thread_local! { static X: std::cell::Cell<u8> = const { std::cell::Cell::new(1) }; }", "candidate"),
+        ("use std as s; use s::include_str as x; const T: &str = x!(\"x\");", "policy-macro"),
+        ("use std::env as e; const T: &str = e!(\"HOME\");", "policy-macro"),
+        ("use std::env; fn g() { env::args(); }", "candidate"),
+        ("macro_rules! m { () => { $crate::other::f() } }", "policy-path"),
+        ("macro_rules! m { ($a:tt) => { $a::other::f() } } fn g() { m!(crate); }", "policy-path"),
+        ("use std::path::Path; fn g() { Path::exists(Path::new(\"x\")); }", "policy-path"),
+        ("use std::path::Path; fn g() { println!(\"{}\", Path::new(\"x\").exists()); }", "policy-path"),
+        ("struct Door; impl Door { fn exists(&self) -> bool { self.exists() } }", "candidate"),
         ("#[no_mangle] fn g() {}", "policy-attribute"),
         ("#[cfg(unix)] fn g() {}", "policy-attribute"),
         ("#[cfg_attr(all(), path = \"x\")] mod m {}", "policy-attribute"),
