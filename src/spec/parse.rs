@@ -62,6 +62,9 @@ pub(super) const PROVIDERS: &[&str] = &["openai", "anthropic", "command", "embed
 /// The values of `sampling.stop`.
 pub(super) const STOPS: &[&str] = &["first", "agree", "all"];
 
+/// Most mistakes that are reported of one file.
+const MAX_MISTAKES: usize = 1000;
+
 /// Names that would clash with files or crates that every artifact meets.
 const RESERVED: &[&str] = &["lib", "main", "std", "core", "alloc", "generated", "test"];
 
@@ -79,6 +82,12 @@ pub fn parse(path: &str, stem: &str, bytes: &[u8]) -> Result<(Spec, Diagnostics)
         let mut reader = Reader { out: diagnostics, test_names: BTreeMap::new(), mentions: BTreeSet::new() };
         let spec = document.root.and_then(|root| reader.spec(stem, &root));
         reader.out.sort();
+        if reader.out.list.len() > MAX_MISTAKES {
+            if reader.out.has_errors() {
+                reader.out.list.retain(|diagnostic| diagnostic.severity == Severity::Error);
+            }
+            reader.out.list.truncate(MAX_MISTAKES);
+        }
         match spec {
             Some(spec) if !reader.out.has_errors() => Ok((spec, reader.out)),
             _ => Err(reader.out),
@@ -227,7 +236,7 @@ impl Reader {
             let text = scalar.snippet.text.as_str();
             if known.contains(&text) {
                 fields.entries.insert(text, (key.at, value));
-            } else {
+            } else if self.out.list.len() < MAX_MISTAKES {
                 let help = did_you_mean(text, known).unwrap_or_else(|| format!("the keys here: {}", list(known)));
                 self.error_with(key.at, format!("unknown key `{}`", excerpt(text)), help);
             }
