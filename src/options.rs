@@ -54,6 +54,8 @@ pub struct Places {
     pub cache: PathBuf,
     /// The user's own settings, e.g. `~/.config/llmc/config.yaml`.
     pub settings: PathBuf,
+    /// Private folders that are removed after use, e.g. `/tmp`.
+    pub temp: PathBuf,
     /// The home folder, for `~/` in settings.
     pub home: Option<PathBuf>,
 }

@@ -238,6 +238,15 @@ impl Repo {
         Ok(Some(Self { git, workdir, prefix, modules: RefCell::default() }))
     }
 
+    /// Starts a repository in the folder `root`, unless it is in one already. Says whether it did.
+    pub fn ensure(root: &Path) -> Result<bool, RepoError> {
+        if Self::discover(root)?.is_some() {
+            return Ok(false);
+        }
+        Repository::init(root).map_err(git("start a git repository"))?;
+        Ok(true)
+    }
+
     /// Commits an artifact's files with the generated crate's own, which list HEAD's artifacts and `new`.
     ///
     /// So the commit builds by itself, whatever else lies in `generated/` uncommitted.

@@ -62,6 +62,9 @@ pub(super) const PROVIDERS: &[&str] = &["openai", "anthropic", "command", "embed
 /// The values of `sampling.stop`.
 pub(super) const STOPS: &[&str] = &["first", "agree", "all"];
 
+/// Most mistakes that are reported of one file.
+const MAX_MISTAKES: usize = 1000;
+
 /// Names that would clash with files or crates that every artifact meets.
 const RESERVED: &[&str] = &["lib", "main", "std", "core", "alloc", "generated", "test"];
 
@@ -203,6 +206,12 @@ impl Reader {
     /// The mistakes, in the order of the file.
     pub(super) fn finish(mut self) -> Diagnostics {
         self.out.sort();
+        if self.out.list.len() > MAX_MISTAKES {
+            if self.out.has_errors() {
+                self.out.list.retain(|diagnostic| diagnostic.severity == Severity::Error);
+            }
+            self.out.list.truncate(MAX_MISTAKES);
+        }
         self.out
     }
 
@@ -239,7 +248,7 @@ impl Reader {
             let text = scalar.snippet.text.as_str();
             if known.contains(&text) {
                 fields.entries.insert(text, (key.at, value));
-            } else {
+            } else if self.out.list.len() < MAX_MISTAKES {
                 let help = did_you_mean(text, known).unwrap_or_else(|| format!("the keys here: {}", list(known)));
                 self.error_with(key.at, format!("unknown key `{}`", excerpt(text)), help);
             }

@@ -440,6 +440,15 @@ fn hostile_files_get_a_clear_answer_at_once() {
         (b"name: |\n                                                                                                                                                                                                                                 x\n   ".to_vec(), "missing `llmc`"),
         (format!("a: |\n{}x\n{}", " ".repeat(300), " ".repeat(200)).into_bytes(), "unknown key `a`"),
         (format!("{}a: b", " ".repeat(500_000)).into_bytes(), "unknown key `a`"),
+        ((0..49_000).map(|key| format!("exampels{key}: v\n")).collect::<String>().into_bytes(), "unknown key `exampels0`"),
+        (
+            format!("{HEAD}examples:\n{}", "- { call: f(1), holds: result == }\n".repeat(19_000)).into_bytes(),
+            "the Rust ends too early",
+        ),
+        (
+            format!("{HEAD}examples: [{}]", "{ call: g(1), holds: x }, ".repeat(19_000)).into_bytes(),
+            "this example calls nothing",
+        ),
         (vec![b'"'; 500_000], "something follows the closing quote"),
         (b"&a ".repeat(100_000), "not YAML"),
         (b"? ".repeat(100_000), "nested deeper than 64 levels"),

@@ -21,6 +21,19 @@ pub(super) struct Built {
     pub(super) externs: Vec<(String, PathBuf)>,
     /// Folders of what those need in turn.
     pub(super) search: Vec<PathBuf>,
+    /// Every crate that is compiled in, from the lock file.
+    pub(super) locked: Vec<Locked>,
+}
+
+/// A crate as the lock file pins it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Locked {
+    /// Its name.
+    pub name: String,
+    /// Its exact version.
+    pub version: String,
+    /// SHA-256 of its package; absent where it came from no registry.
+    pub checksum: Option<String>,
 }
 
 /// Why the crates are not there.
@@ -59,7 +72,7 @@ pub(super) fn build(
     let crates = names.join(", ");
     let io = |source| DepsError::Io { crates: crates.clone(), source };
     let manifest = manifest(dependencies);
-    let digest = crate::digest::sha256(format!("1\n{}\n{}\n{manifest}", toolchain.version, toolchain.host));
+    let digest = crate::digest::sha256(format!("2\n{}\n{}\n{manifest}", toolchain.version, toolchain.host));
     let folder = cache.join(format!("deps-{}", &digest[..16]));
     let done = folder.join("built.json");
     if let Some(built) = std::fs::read(&done).ok().and_then(|bytes| read_built(&bytes)) {
@@ -89,7 +102,9 @@ pub(super) fn build(
     };
     let messages = cargo(&["build", "--message-format=json"])?;
     let metadata = cargo(&["metadata", "--format-version=1"])?;
+    let lock = std::fs::read_to_string(folder.join("Cargo.lock")).map_err(io)?;
     let built = collect(&messages, &metadata)
+        .map(|built| Built { locked: locked(&lock), ..built })
         .ok_or_else(|| DepsError::Cargo { crates: crates.clone(), said: "cargo did not say what it built".into() })?;
     write_whole(&done, write_built(&built).as_bytes()).map_err(io)?;
     Ok(built)
@@ -152,18 +167,33 @@ fn collect(messages: &[u8], metadata: &[u8]) -> Option<Built> {
         let file = files.get(dependency["pkg"].as_str()?)?;
         Some((dependency["name"].as_str()?.to_owned(), file.clone()))
     });
-    Some(Built { externs: externs.collect(), search })
+    Some(Built { externs: externs.collect(), search, locked: Vec::new() })
 }
 
 fn write_built(built: &Built) -> String {
-    serde_json::json!({ "externs": built.externs, "search": built.search }).to_string()
+    serde_json::json!({ "externs": built.externs, "search": built.search, "locked": built.locked }).to_string()
 }
 
 fn read_built(bytes: &[u8]) -> Option<Built> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
     let externs: Vec<(String, PathBuf)> = serde_json::from_value(value["externs"].clone()).ok()?;
     let search = serde_json::from_value(value["search"].clone()).ok()?;
-    externs.iter().all(|(_, file)| file.is_file()).then_some(Built { externs, search })
+    let locked = serde_json::from_value(value["locked"].clone()).ok()?;
+    externs.iter().all(|(_, file)| file.is_file()).then_some(Built { externs, search, locked })
+}
+
+/// The packages of a `Cargo.lock`, but for our own.
+fn locked(lock: &str) -> Vec<Locked> {
+    let value = |entry: &str, key: &str| {
+        entry.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"').map(str::to_owned))
+    };
+    lock.split("[[package]]")
+        .skip(1)
+        .filter_map(|entry| {
+            let (name, version) = (value(entry, "name")?, value(entry, "version")?);
+            (name != "llmc-dependencies").then(|| Locked { name, version, checksum: value(entry, "checksum") })
+        })
+        .collect()
 }
 
 /// Writes a file so that nobody ever sees a part of it.
@@ -189,6 +219,14 @@ mod tests {
         let text = manifest(&BTreeMap::from([("regex".to_owned(), regex)]));
         let line = "\"regex\" = { version = \"1\", default-features = false, features = [\"std\"] }\n";
         assert!(text.ends_with(line), "{text}");
+    }
+
+    #[test]
+    fn the_lock_file_gives_exact_versions() {
+        let lock = "version = 4\n\n[[package]]\nname = \"itoa\"\nversion = \"1.0.15\"\nsource = \"registry\"\nchecksum = \"4a5f\"\n\n\
+                    [[package]]\nname = \"llmc-dependencies\"\nversion = \"0.0.0\"\ndependencies = [\n \"itoa\",\n]\n";
+        let itoa = Locked { name: "itoa".into(), version: "1.0.15".into(), checksum: Some("4a5f".into()) };
+        assert_eq!(locked(lock), [itoa]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 use std::time::Duration;
 
-pub use deps::DepsError;
+pub use deps::{DepsError, Locked};
 pub use harness::{Check, Harness, render};
 pub use source_map::SourceMap;
 pub use tests_file::render_tests_file;
@@ -105,6 +105,11 @@ impl Checks {
         &self.digest
     }
 
+    /// The crates that a candidate is compiled with, exactly.
+    pub fn crates(&self) -> &[Locked] {
+        &self.dependencies.locked
+    }
+
     /// The checks, in the order in which they are run.
     pub fn list(&self) -> &[Check] {
         &self.harness.checks
@@ -125,6 +130,11 @@ impl Validator {
             run_limits: Limits { output: 1 << 20, ..Limits::RUN },
             alone: RwLock::new(()),
         }
+    }
+
+    /// The compiler that candidates are compiled with.
+    pub fn toolchain(&self) -> &Toolchain {
+        &self.toolchain
     }
 
     /// Whether cargo may not use the network for a spec's crates (default: it may).
