@@ -13,7 +13,7 @@ use syn::{
 };
 
 use super::format_violation;
-use super::names::{Leaf, MAX_SEGMENTS, each_token, leaves, name_of, plain};
+use super::names::{Leaf, MAX_SEGMENTS, each_token, leaves, name_of, plain, type_name};
 use crate::spec::Spec;
 use crate::verdict::{Class, Phase, Verdict};
 
@@ -983,6 +983,10 @@ impl Checker<'_> {
         let segments: Vec<String> =
             path.segments.iter().take(MAX_SEGMENTS).map(|segment| plain(&segment.ident)).collect();
         self.check_denied_only(&segments);
+        let on_path = type_name(&qself.ty).is_some_and(|name| name == "Path" || name == "PathBuf");
+        if on_path && segments.last().is_some_and(|method| self.asks_file_system(method)) {
+            self.refuse("policy-path", format!("`<Path>::{}` asks the file system", segments.join("::")));
+        }
         visit::visit_path(self, path);
     }
 }

@@ -178,7 +178,7 @@ mod tests {
     fn ends(text: &str) -> Vec<&str> {
         let scan = scan(text, 0, 8);
         let mut from = 0;
-        scan.ends.iter().map(|end| (&text[std::mem::replace(&mut from, *end)..*end]).trim()).collect()
+        scan.ends.iter().map(|end| text[std::mem::replace(&mut from, *end)..*end].trim()).collect()
     }
 
     #[test]
