@@ -44,4 +44,10 @@ pub mod ledger;
 #[cfg(feature = "cli")]
 pub mod options;
 #[cfg(feature = "cli")]
+pub mod error;
+#[cfg(feature = "cli")]
+pub mod driver;
+#[cfg(feature = "cli")]
 pub mod report;
+#[cfg(feature = "cli")]
+pub mod cli;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `llmc` command: see `llmc::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(llmc::cli::main())
+}

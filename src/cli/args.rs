@@ -1,0 +1,264 @@
+//! The command line, as typed. Says nothing about what a value means: see `options`.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// A stochastic compiler: samples implementations of a spec from a language model, compiles and tests
+/// them in a sandbox, picks one, and commits spec, code, tests and provenance together.
+#[derive(Debug, Parser)]
+#[command(name = "llmc", version, styles = STYLES, max_term_width = 100, after_help = "\
+Examples:
+  llmc init demo && cd demo && llmc build    a workspace with one spec, built
+  llmc check                                 are my specs right? (no model needed)
+  llmc build slugify -n 32                   more samples for one spec
+  llmc show slugify                          where did this code come from?
+
+Exit codes: 0 done, 1 usage or settings, 2 spec invalid, 3 no candidate passed, 4 budget or time spent,
+5 provider failed, 6 difference found, 70 internal error, 130 interrupted.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Work as if started in DIR
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// How to tell what happens: for people, or one JSON event a line on standard output
+    #[arg(long, global = true, value_enum, default_value_t = MessageFormat::Human, env = "LLMC_MESSAGE_FORMAT", value_name = "FORMAT")]
+    pub(crate) message_format: MessageFormat,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub(crate) color: ColorChoice,
+    /// Print results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Print each candidate's verdict
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Never open a network connection
+    #[arg(long, global = true, env = "LLMC_OFFLINE")]
+    pub(crate) offline: bool,
+}
+
+/// `--message-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessageFormat {
+    /// For people.
+    Human,
+    /// One event a line.
+    Json,
+}
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create a workspace that is ready to build
+    Init(InitArgs),
+    /// Check specs without a model, examples and tests included
+    Check(CheckArgs),
+    /// Print the prompt that a spec becomes
+    Prompt(PromptArgs),
+    /// Sample, validate, choose and commit
+    Build(BuildArgs),
+    /// Show where an artifact came from
+    Show(ShowArgs),
+    /// List the models that can be used, or fetch an embedded one
+    Models(ModelsArgs),
+    /// Print a JSON Schema
+    Schema(SchemaArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// `llmc init`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  llmc init demo\n  llmc init        in the current folder\n  llmc init --vcs none lib")]
+pub(crate) struct InitArgs {
+    /// Where; created if it does not exist
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Whether to start a git repository where there is none
+    #[arg(long, value_enum, default_value_t = Vcs::Git)]
+    pub(crate) vcs: Vcs,
+}
+
+/// `--vcs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Vcs {
+    /// `git init`, unless the folder is in a repository already.
+    Git,
+    /// Leave it be.
+    None,
+}
+
+/// `llmc check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  llmc check\n  llmc check slugify\n  llmc check specs/slugify.yaml --message-format json")]
+pub(crate) struct CheckArgs {
+    /// Specs by name or file; all of specs/ when none is given
+    #[arg(value_name = "SPEC")]
+    pub(crate) specs: Vec<String>,
+}
+
+/// `llmc prompt`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  llmc prompt slugify\n  llmc prompt slugify --message-format json | jq -r .user")]
+pub(crate) struct PromptArgs {
+    /// The spec, by name or file
+    pub(crate) spec: String,
+}
+
+/// `llmc build`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  llmc build                                   every spec that is not up to date
+  llmc build slugify -n 32                     one spec, 32 samples
+  llmc build --model embedded/1.5b             a larger embedded model
+  llmc build --model openai/gpt-5-mini         needs OPENAI_API_KEY
+  llmc build --no-commit                       write the files, leave git alone")]
+pub(crate) struct BuildArgs {
+    /// Specs by name or file; all of specs/ when none is given
+    #[arg(value_name = "SPEC")]
+    pub(crate) specs: Vec<String>,
+    /// Every spec in specs/ (as when none is named)
+    #[arg(long, conflicts_with = "specs")]
+    pub(crate) all: bool,
+    /// Leave git alone: write the files and stop
+    #[arg(long)]
+    pub(crate) no_commit: bool,
+    /// Sample and judge afresh, even what is up to date
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Fail (exit code 6) rather than sample
+    #[arg(long, env = "LLMC_LOCKED")]
+    pub(crate) locked: bool,
+    /// Replace an artifact that was edited by hand
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+    /// How many candidates to judge at once [default: one for each core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+/// How to sample.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct SamplingArgs {
+    /// How many samples to draw at most
+    #[arg(short = 'n', long, value_name = "N", env = "LLMC_SAMPLES", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) samples: Option<u16>,
+    /// The model, as provider/name
+    #[arg(long, value_name = "MODEL", env = "LLMC_MODEL")]
+    pub(crate) model: Option<String>,
+    /// The temperature, from 0 to 2
+    #[arg(long, value_name = "T", env = "LLMC_TEMPERATURE", value_parser = temperature)]
+    pub(crate) temperature: Option<f32>,
+    /// The sampler's seed
+    #[arg(long, value_name = "SEED", env = "LLMC_SEED")]
+    pub(crate) seed: Option<u64>,
+    /// When to stop drawing
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub(crate) stop: Option<StopRule>,
+}
+
+/// `--stop`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StopRule {
+    /// At the first candidate that passes.
+    First,
+    /// When the leading behaviour is settled (for now: when every sample is drawn).
+    Agree,
+    /// When every sample is drawn.
+    All,
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=2.0).contains(&value) => Ok(value),
+        _ => Err("a temperature is a number from 0 to 2".to_owned()),
+    }
+}
+
+/// `llmc show`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  llmc show slugify\n  llmc show slugify --samples        every sample of the last build, with its verdict\n  llmc show slugify --code")]
+pub(crate) struct ShowArgs {
+    /// The spec, by name or file
+    pub(crate) spec: String,
+    /// The samples of the last build on this machine, with their verdicts
+    #[arg(long, conflicts_with = "code")]
+    pub(crate) samples: bool,
+    /// The code
+    #[arg(long)]
+    pub(crate) code: bool,
+}
+
+/// `llmc models`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  llmc models\n  llmc models pull 1.5b")]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<ModelsAction>,
+}
+
+/// What to do about models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsAction {
+    /// Fetch an embedded model's file into the cache
+    Pull {
+        /// `0.5b`, `1.5b`, or the URL of a GGUF file
+        model: String,
+    },
+}
+
+/// `llmc schema`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  llmc schema spec > spec.schema.json\n\nIn an editor with YAML support, the first line of a spec can be:\n  # yaml-language-server: $schema=./spec.schema.json")]
+pub(crate) struct SchemaArgs {
+    /// Of what
+    #[arg(value_enum)]
+    pub(crate) of: SchemaOf,
+}
+
+/// What there is a schema of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// Spec files.
+    Spec,
+}
+
+/// `llmc completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  llmc completions bash > ~/.local/share/bash-completion/completions/llmc")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}

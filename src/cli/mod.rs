@@ -1,0 +1,371 @@
+//! The command line: reads arguments and the environment, calls the library, prints what it gives.
+//!
+//! With `report`, the only place that prints; the only one that reads the environment.
+
+mod args;
+mod init;
+mod show;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use clap::{CommandFactory as _, Parser as _};
+use serde_json::json;
+
+use args::{Cli, ColorChoice, Command, GlobalArgs, MessageFormat, ModelsAction, SamplingArgs, SchemaOf, StopRule};
+
+use crate::driver::{self, Session};
+use crate::error::{Error, ExitCode};
+use crate::event::Event;
+use crate::interrupt::Interrupt;
+use crate::options::{Environment, Options, Places};
+use crate::report::{self, Human, Json, Report, Verbosity};
+use crate::spec::{self, Diagnostics, Sampling, Settings, Severity, Stop};
+use crate::workspace::Workspace;
+
+/// Runs llmc with the process's arguments; returns the exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help to standard output and mistakes to standard error. Its own code for a mistake is 2.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::Usage as u8 } else { ExitCode::Done as u8 };
+        }
+    };
+    let output = Output::new(&cli.global);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let error = Error::new(ExitCode::Internal, "failed to start the runtime").cause(error);
+            return output.error(&error);
+        }
+    };
+    let exit = match runtime.block_on(run(&cli, &output)) {
+        Ok(exit) => exit as u8,
+        Err(error) => output.error(&error),
+    };
+    // Threads that still compute for an interrupted build are not waited for.
+    runtime.shutdown_background();
+    exit
+}
+
+/// How to print.
+struct Output {
+    format: MessageFormat,
+    color: bool,
+    verbosity: Verbosity,
+}
+
+impl Output {
+    fn new(global: &GlobalArgs) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let color = match global.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => std::io::stderr().is_terminal() && !no_color,
+        };
+        let verbosity = match (global.quiet, global.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        Self { format: global.message_format, color, verbosity }
+    }
+
+    fn is_json(&self) -> bool {
+        self.format == MessageFormat::Json
+    }
+
+    /// Consumes events as the user asked for.
+    fn teller(&self) -> driver::Tell {
+        let mut report: Box<dyn Report> = match self.format {
+            MessageFormat::Human => Box::new(Human::new(self.color, self.verbosity)),
+            MessageFormat::Json => Box::new(Json),
+        };
+        Arc::new(Mutex::new(move |event: Event| report.event(&event)))
+    }
+
+    /// Prints data to standard output. A reader that went away is no error.
+    fn data(text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    }
+
+    /// Prints a line for a person to standard error.
+    fn note(text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    fn json_line(mut value: serde_json::Value) {
+        if let Some(object) = value.as_object_mut() {
+            object.insert("v".to_owned(), report::JSON_VERSION.into());
+        }
+        Self::data(&format!("{value}\n"));
+    }
+
+    /// Prints mistakes in specs.
+    fn mistakes(&self, mistakes: &Diagnostics) {
+        if self.is_json() {
+            for one in &mistakes.list {
+                Self::json_line(json!({
+                    "event": "diagnostic", "path": mistakes.path, "severity": one.severity, "message": one.message,
+                    "line": one.line, "column": one.column, "length": one.length, "help": one.help,
+                }));
+            }
+        } else {
+            Self::note(mistakes.render(self.color).trim_end());
+        }
+    }
+
+    /// Prints an error; returns the exit code.
+    fn error(&self, error: &Error) -> u8 {
+        for mistakes in &error.mistakes {
+            self.mistakes(mistakes);
+        }
+        if self.is_json() {
+            Self::json_line(json!({
+                "event": "error", "code": error.exit as u8, "message": error.message, "causes": error.causes,
+                "hint": error.hints.join("\n"),
+            }));
+        }
+        Self::note(&report::printable_but_color(&error.render(self.color)));
+        error.exit as u8
+    }
+}
+
+/// Runs one command.
+async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
+    match &cli.command {
+        Command::Init(args) => init::init(&directory(&cli.global)?.join(&args.dir), &args.dir, args.vcs),
+        Command::Schema(args) => {
+            match args.of {
+                SchemaOf::Spec => Output::data(spec::SCHEMA),
+            }
+            Ok(ExitCode::Done)
+        }
+        Command::Completions(args) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "llmc", &mut script);
+            Output::data(&String::from_utf8_lossy(&script));
+            Ok(ExitCode::Done)
+        }
+        Command::Check(args) => {
+            let mut session = session(cli, output, None)?;
+            check(&mut session, &args.specs, &directory(&cli.global)?, output).await
+        }
+        Command::Prompt(args) => {
+            let session = session(cli, output, None)?;
+            prompt(&session, &args.spec, &directory(&cli.global)?, output)
+        }
+        Command::Build(args) => {
+            let mut session = session(cli, output, Some(&args.sampling))?;
+            session.options.no_commit = args.no_commit;
+            session.options.no_cache = args.no_cache;
+            session.options.locked = args.locked;
+            session.options.overwrite = args.overwrite;
+            if let Some(jobs) = args.jobs {
+                session.options.jobs = usize::from(jobs);
+            }
+            build(&mut session, &args.specs, &directory(&cli.global)?, output).await
+        }
+        Command::Show(args) => {
+            let session = session(cli, output, None)?;
+            show::show(&session, args, &directory(&cli.global)?, output)
+        }
+        Command::Models(args) => {
+            // Models can be listed and fetched anywhere; a workspace adds its settings.
+            let options = match find_workspace(&cli.global) {
+                Ok(workspace) => options(cli, Some(&workspace), None)?,
+                Err(_) => options(cli, None, None)?,
+            };
+            match &args.action {
+                None => models(&options, output).await,
+                Some(ModelsAction::Pull { model }) => {
+                    driver::pull(&options, model, &output.teller(), &Interrupt::on_signal()).await?;
+                    Ok(ExitCode::Done)
+                }
+            }
+        }
+    }
+}
+
+/// The folder that the command works in.
+fn directory(global: &GlobalArgs) -> Result<PathBuf, Error> {
+    let current = std::env::current_dir()
+        .map_err(|error| Error::new(ExitCode::Usage, "failed to find the current folder").cause(error))?;
+    Ok(match &global.directory {
+        Some(directory) => current.join(directory),
+        None => current,
+    })
+}
+
+fn find_workspace(global: &GlobalArgs) -> Result<Workspace, Error> {
+    Ok(Workspace::find(&directory(global)?)?)
+}
+
+fn session(cli: &Cli, output: &Output, sampling: Option<&SamplingArgs>) -> Result<Session, Error> {
+    let workspace = find_workspace(&cli.global)?;
+    let options = options(cli, Some(&workspace), sampling)?;
+    Session::new(workspace, options, Interrupt::on_signal(), output.teller())
+}
+
+/// Everything the user asked for, from flags, environment and settings files.
+fn options(cli: &Cli, workspace: Option<&Workspace>, sampling: Option<&SamplingArgs>) -> Result<Options, Error> {
+    let environment = Environment::new(|name| std::env::var(name).ok());
+    let places = places(&environment);
+    let read = |path: &PathBuf| -> Result<Settings, Error> {
+        match std::fs::read(path) {
+            Ok(bytes) => {
+                spec::parse_settings(&path.display().to_string(), &bytes).map_err(|mistakes| Error {
+                    exit: ExitCode::Usage,
+                    message: "the settings can't be used".to_owned(),
+                    ..Error::spec(vec![mistakes])
+                })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),
+            Err(error) => {
+                Err(Error::new(ExitCode::Usage, format!("failed to read `{}`", path.display())).cause(error))
+            }
+        }
+    };
+    Ok(Options {
+        offline: cli.global.offline,
+        locked: false,
+        no_commit: false,
+        no_cache: false,
+        overwrite: false,
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        model: sampling.and_then(|sampling| sampling.model.clone()),
+        sampling: sampling.map(flags).unwrap_or_default(),
+        workspace: workspace.map(|workspace| read(&workspace.settings())).transpose()?.unwrap_or_default(),
+        user: read(&places.settings)?,
+        places,
+        environment,
+    })
+}
+
+fn flags(args: &SamplingArgs) -> Sampling {
+    Sampling {
+        samples: args.samples.map(usize::from),
+        temperature: args.temperature,
+        seed: args.seed,
+        stop: args.stop.map(|rule| match rule {
+            StopRule::First => Stop::First,
+            StopRule::Agree => Stop::Agree,
+            StopRule::All => Stop::All,
+        }),
+        ..Sampling::default()
+    }
+}
+
+/// The user's folders: XDG's, else below the home folder.
+fn places(environment: &Environment) -> Places {
+    let home = environment.get("HOME").or_else(|| environment.get("USERPROFILE")).map(PathBuf::from);
+    let folder = |variable: &str, below: &str| {
+        let set = environment.get(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        set.or_else(|| home.as_ref().map(|home| home.join(below))).unwrap_or_else(std::env::temp_dir).join("llmc")
+    };
+    let cache = environment.get("LLMC_CACHE").map(PathBuf::from).unwrap_or_else(|| folder("XDG_CACHE_HOME", ".cache"));
+    let settings = folder("XDG_CONFIG_HOME", ".config").join("config.yaml");
+    Places { cache, settings, temp: std::env::temp_dir(), home }
+}
+
+async fn build(
+    session: &mut Session,
+    specs: &[String],
+    from: &std::path::Path,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let summary = driver::build(session, specs, from).await?;
+    for mistakes in &summary.mistakes {
+        output.mistakes(mistakes);
+    }
+    // Each spec's failure was told; what is left to say is what to do about it.
+    let mut told: Vec<&Error> = Vec::new();
+    for error in &summary.errors {
+        if !told.iter().any(|other| other.hints == error.hints && other.exit == error.exit && !error.hints.is_empty()) {
+            output.error(error);
+            told.push(error);
+        }
+    }
+    Ok(summary.exit.unwrap_or(ExitCode::Done))
+}
+
+async fn check(
+    session: &mut Session,
+    specs: &[String],
+    from: &std::path::Path,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let (valid, mut found) = driver::load_specs(session, specs, from)?;
+    let compiled = driver::check(session, &valid).await?;
+    for (loaded, compiled) in valid.iter().zip(compiled) {
+        let mut both = loaded.warnings.clone();
+        both.path = compiled.path;
+        both.text = compiled.text;
+        both.list.extend(compiled.list);
+        if !both.list.is_empty() {
+            found.push(both);
+        }
+    }
+    for mistakes in &found {
+        output.mistakes(mistakes);
+    }
+    let wrong = found.iter().filter(|mistakes| mistakes.has_errors()).count();
+    let warnings = found.iter().flat_map(|mistakes| &mistakes.list).filter(|one| one.severity == Severity::Warning).count();
+    let right = valid.len() + found.iter().filter(|one| !valid.iter().any(|spec| spec.path == one.path)).count() - wrong;
+    if wrong > 0 {
+        let message = format!("{} invalid, {} valid", report::count(wrong, "spec"), right);
+        return Err(Error::new(ExitCode::Spec, message));
+    }
+    if !output.is_json() && output.verbosity > Verbosity::Quiet {
+        let also = if warnings > 0 { format!(", {}", report::count(warnings, "warning")) } else { String::new() };
+        Output::note(&format!("{} valid{also}", report::count(right, "spec")));
+    }
+    Ok(ExitCode::Done)
+}
+
+fn prompt(session: &Session, name: &str, from: &std::path::Path, output: &Output) -> Result<ExitCode, Error> {
+    let (specs, mistakes) = driver::load_specs(session, std::slice::from_ref(&name.to_owned()), from)?;
+    if !mistakes.is_empty() {
+        return Err(Error::spec(mistakes));
+    }
+    let loaded = specs.last().expect("a spec that was named was loaded or is invalid");
+    let prompt = driver::render_prompt(session, loaded, &specs)?;
+    if output.is_json() {
+        let value = serde_json::to_value(&prompt).expect("a prompt holds only strings");
+        Output::data(&format!("{value}\n"));
+        return Ok(ExitCode::Done);
+    }
+    let mut text = format!("# system\n{}\n\n# user\n{}\n\n# the answer begins with\n{}\n", prompt.system, prompt.user, prompt.opening);
+    if let Some(continuation) = &prompt.continuation {
+        text.push_str(&format!("\n# or, as plain text to continue\n{}{}\n", continuation.text, continuation.opening));
+    }
+    Output::data(&text);
+    Ok(ExitCode::Done)
+}
+
+async fn models(options: &Options, output: &Output) -> Result<ExitCode, Error> {
+    let (listed, chosen) = driver::models(options).await;
+    if output.is_json() {
+        for one in &listed {
+            let value = json!({"event": "model", "model": one.name, "usable": one.usable, "state": one.state});
+            Output::json_line(value);
+        }
+        return Ok(ExitCode::Done);
+    }
+    let width = listed.iter().map(|one| one.name.chars().count()).max().unwrap_or_default();
+    let mut text = String::new();
+    for one in &listed {
+        let mark = if one.usable { "yes" } else { "no " };
+        text.push_str(&format!("{mark}  {:width$}  {}\n", report::printable(&one.name), report::printable(&one.state)));
+    }
+    match chosen {
+        Ok(chosen) => text.push_str(&format!("\nA build here samples {}: {}.\n", chosen.model, chosen.why)),
+        Err(error) => text.push_str(&format!("\nA build here has no model: {}.\n", error.message)),
+    }
+    Output::data(&text);
+    Ok(ExitCode::Done)
+}

@@ -1,0 +1,153 @@
+//! `llmc show`: where an artifact came from, and the samples of the last build on this machine.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::Output;
+use super::args::ShowArgs;
+use crate::driver::{self, Session};
+use crate::error::{Error, ExitCode};
+use crate::ledger::{self, Recorded};
+use crate::provenance::Provenance;
+use crate::report::{count, printable};
+use crate::workspace::paths;
+
+/// Shows an artifact, its code, or the samples of its last build.
+pub(super) fn show(session: &Session, args: &ShowArgs, from: &Path, output: &Output) -> Result<ExitCode, Error> {
+    let (specs, mistakes) = driver::load_specs(session, std::slice::from_ref(&args.spec), from)?;
+    if !mistakes.is_empty() {
+        return Err(Error::spec(mistakes));
+    }
+    let name = &specs.last().expect("a spec that was named was loaded or is invalid").spec.name;
+    if args.samples {
+        return samples(session, name, output);
+    }
+    let missing = |_| {
+        Error::new(ExitCode::Usage, format!("`{name}` has no artifact yet")).hint(format!("`llmc build {name}` makes one"))
+    };
+    if args.code {
+        Output::data(&std::fs::read_to_string(session.workspace.path(&paths::code(name))).map_err(missing)?);
+        return Ok(ExitCode::Done);
+    }
+    let path = paths::provenance(name);
+    let bytes = std::fs::read(session.workspace.path(&path)).map_err(missing)?;
+    if output.is_json() {
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::new(ExitCode::Difference, format!("failed to read `{path}`")).cause(error))?;
+        Output::data(&format!("{value}\n"));
+        return Ok(ExitCode::Done);
+    }
+    let provenance = Provenance::read(&bytes)
+        .map_err(|error| Error::new(ExitCode::Difference, format!("failed to read `{path}`")).cause(error))?;
+    Output::data(&printable(&summary(&provenance)));
+    Ok(ExitCode::Done)
+}
+
+/// The provenance in a few lines.
+fn summary(provenance: &Provenance) -> String {
+    let statistics = &provenance.statistics;
+    let counts = statistics.counts;
+    let completion = &provenance.completion;
+    let parameters = &provenance.sampling.parameters;
+    let mut rows: Vec<(&str, String)> = vec![
+        ("spec", format!("{} (sha256:{})", provenance.spec.path, short(&provenance.spec.digest))),
+        ("code", paths::code(&provenance.spec.name)),
+        ("model", provenance.model.to_string()),
+    ];
+    if let Some(digest) = &provenance.model.digest {
+        rows.push(("model file", format!("sha256:{}", short(digest))));
+    }
+    rows.push((
+        "sample",
+        format!(
+            "{} of {}, temperature {}, seed {}, {}, {}",
+            completion.index + 1,
+            counts.sampled,
+            completion.temperature,
+            parameters.seed,
+            completion.style,
+            count(completion.completion_tokens, "token"),
+        ),
+    ));
+    let yields = format!(
+        "{} sampled, {} parsed, {} compiled, {} passed",
+        counts.sampled, counts.parsed, counts.compiled, counts.passed
+    );
+    rows.push(("yield", yields));
+    if let Some(rate) = &statistics.pass_rate {
+        let caveat = if rate.fixed { "" } else { "; sampling stopped early, so this describes and proves nothing" };
+        rows.push((
+            "pass rate",
+            format!("{:.0}% (95% interval {:.0}% to {:.0}%{caveat})", rate.rate * 100.0, rate.low * 100.0, rate.high * 100.0),
+        ));
+    }
+    let clusters: Vec<String> = statistics
+        .clusters
+        .iter()
+        .map(|cluster| format!("{}{}", cluster.size, if cluster.passed { " pass" } else { " fail" }))
+        .collect();
+    rows.push(("same text", clusters.join(", ")));
+    rows.push(("tokens", format!("{} generated", statistics.usage.completion_tokens)));
+    rows.push(("compiler", format!("{} on {}", provenance.toolchain.rustc, provenance.toolchain.host)));
+    rows.push(("sandbox", provenance.sandbox.clone()));
+    rows.push(("built", format!("{} by llmc {}", provenance.finished_on, provenance.llmc_version)));
+    let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
+    rows.iter().map(|(label, value)| format!("{label:width$}  {value}\n")).collect()
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+fn samples(session: &Session, name: &str, output: &Output) -> Result<ExitCode, Error> {
+    let read = ledger::read(&session.workspace.local_path(), name)
+        .map_err(|error| Error::new(ExitCode::Usage, "failed to read the samples").cause(error))?;
+    let Some(samples) = read else {
+        return Err(Error::new(ExitCode::Usage, format!("no samples of `{name}` were drawn on this machine"))
+            .hint(format!("`llmc build {name}` draws some; `llmc show {name}` shows what is committed")));
+    };
+    let mut text = String::new();
+    for sample in &samples {
+        if output.is_json() {
+            let value = json!({
+                "event": "sample", "spec": name, "sample": sample.completion.index + 1, "completion": sample.completion,
+                "code": sample.candidate.as_ref().map(|candidate| &candidate.source), "verdict": sample.verdict,
+            });
+            Output::json_line(value);
+        } else {
+            text.push_str(&render(sample));
+        }
+    }
+    Output::data(&printable(&text));
+    Ok(ExitCode::Done)
+}
+
+/// A sample for a person: what became of it, then its code or, without any, its text.
+fn render(sample: &Recorded) -> String {
+    let completion = &sample.completion;
+    let found = match &sample.verdict {
+        None => "not judged: the build ended before".to_owned(),
+        Some(verdict) if verdict.is_pass() => "passed".to_owned(),
+        Some(verdict) => {
+            let class = verdict.class.map_or("failed", |class| class.as_str());
+            format!("{class} ({})", verdict.code.as_deref().unwrap_or("unknown"))
+        }
+    };
+    let mut text = format!(
+        "── sample {}: {found}; temperature {}, {}\n",
+        completion.index + 1,
+        completion.temperature,
+        count(completion.completion_tokens, "token")
+    );
+    let body = sample.candidate.as_ref().map_or(completion.text.as_str(), |candidate| candidate.source.as_str());
+    text.push_str(body.trim_end());
+    text.push('\n');
+    if let Some(verdict) = sample.verdict.as_ref().filter(|verdict| !verdict.detail.trim().is_empty()) {
+        for line in verdict.detail.trim_end().lines() {
+            text.push_str(&format!("   │ {line}\n"));
+        }
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,568 @@
+//! `llmc build`: spec after spec through the stages, and what is up to date not at all.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::draw::{self, DrawError, Sample, Samples};
+use super::specs::{self, Loaded};
+use super::{Session, tell};
+use crate::candidate::Candidate;
+use crate::digest;
+use crate::error::{Error, ExitCode};
+use crate::event::{Event, Finished, Status};
+use crate::freeze::{self, ArtifactInput, FileText, Freshness, Inputs, Module};
+use crate::ledger::SampleLog;
+use crate::options::Plan;
+use crate::prompt::Prompt;
+use crate::provenance::{
+    self, Counts, CrateRecord, PassRate, Provenance, SamplingRecord, SpecRecord, Statistics, ToolchainRecord, Usage, UseRecord,
+};
+use crate::repo::{Change, CommitMessage, HeadState, IdentityOverrides, Repo};
+use crate::sandbox;
+use crate::select::{self, Judged};
+use crate::spec::{Diagnostics, Spec, Stop};
+use crate::validate;
+use crate::workspace::paths;
+
+/// How a run of `llmc build` ended, spec by spec.
+#[derive(Debug, Default)]
+pub struct BuildSummary {
+    /// What was told of each spec.
+    pub finished: Vec<Finished>,
+    /// Mistakes in specs, where there were any: those specs were not built.
+    pub mistakes: Vec<Diagnostics>,
+    /// The exit code.
+    pub exit: Option<ExitCode>,
+    /// Why the run is no success, one for each spec that failed.
+    pub errors: Vec<Error>,
+}
+
+impl BuildSummary {
+    fn fail(&mut self, error: Error) {
+        self.exit = Some(self.exit.map_or(error.exit, |exit| exit.min(error.exit)));
+        self.errors.push(error);
+    }
+}
+
+/// A spec with what decides whether it is built.
+struct Target {
+    loaded: Loaded,
+    inputs: String,
+    uses: Vec<UseRecord>,
+}
+
+/// Builds the specs that are not up to date, in order.
+pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Result<BuildSummary, Error> {
+    let mut summary = BuildSummary::default();
+    let (loaded, mistakes) = specs::load_specs(session, named, from)?;
+    if !mistakes.is_empty() {
+        // Nothing is sampled while a spec is wrong: that costs money, and mending it comes first anyway.
+        summary.mistakes = mistakes;
+        summary.fail(Error::new(ExitCode::Spec, "a spec is invalid, nothing was built"));
+        return Ok(summary);
+    }
+    if loaded.is_empty() {
+        return Err(Error::new(ExitCode::Usage, "there is no spec in `specs/`").hint("`llmc init` writes an example"));
+    }
+    let repo = if session.options.no_commit { None } else { Repo::discover(&session.workspace.root)? };
+    let mut lock = None;
+    for one in &loaded {
+        if session.interrupt.is_set() {
+            return Err(Error::interrupted());
+        }
+        let started = Instant::now();
+        let target = target(session, one)?;
+        let mut freshness = self::freshness(session, &target)?;
+        if freshness == Freshness::Fresh && !session.options.no_cache {
+            match fresh(session, &target, repo.as_ref(), started) {
+                Ok(finished) => finish(session, &mut summary, finished),
+                Err(error) => {
+                    finish(session, &mut summary, failed(&one.spec.name, started, &error));
+                    summary.fail(error);
+                }
+            }
+            continue;
+        }
+        if lock.is_none() {
+            lock = Some(take_lock(session)?);
+            // What an interrupted build left half-written looks like an edit by hand until it is finished.
+            if freeze::recover(&session.workspace)? > 0 {
+                freshness = self::freshness(session, &target)?;
+            }
+        }
+        let result = match refuse(session, &target, &freshness) {
+            Some(error) => Err(error),
+            None if freshness == Freshness::Unlisted && !session.options.no_cache => {
+                relist(session).and_then(|()| fresh(session, &target, repo.as_ref(), started))
+            }
+            None => build_one(session, &target, &loaded, repo.as_ref(), &mut summary, started).await,
+        };
+        match result {
+            Ok(finished) => finish(session, &mut summary, finished),
+            Err(error) if error.exit == ExitCode::Interrupted => return Err(error),
+            Err(error) => {
+                if !summary.finished.iter().any(|finished| finished.spec == one.spec.name) {
+                    finish(session, &mut summary, failed(&one.spec.name, started, &error));
+                }
+                // What stops every spec stops the run: no model, no compiler, a disk that is full.
+                let stops_all = matches!(error.exit, ExitCode::Provider | ExitCode::Internal);
+                summary.fail(error);
+                if stops_all {
+                    return Ok(summary);
+                }
+            }
+        }
+    }
+    Ok(summary)
+}
+
+fn finish(session: &Session, summary: &mut BuildSummary, finished: Finished) {
+    session.tell(Event::Finished(finished.clone()));
+    summary.finished.push(finished);
+}
+
+/// What decides whether a spec is up to date.
+fn target(session: &Session, loaded: &Loaded) -> Result<Target, Error> {
+    let spec = &loaded.spec;
+    let mut uses = Vec::new();
+    for name in &spec.uses {
+        // An artifact that is missing has no digest: it is built first, or its own build failed.
+        let code = std::fs::read(session.workspace.path(&paths::code(name))).unwrap_or_default();
+        uses.push(UseRecord { name: name.clone(), digest: digest::sha256(code) });
+    }
+    uses.sort_by(|one, other| one.name.cmp(&other.name));
+    let inputs = freeze::input_digest(&Inputs {
+        spec: &spec.canonical(),
+        template_digest: &session.templates.digest(spec),
+        models: if spec.model.is_empty() { &session.options.workspace.model } else { &[] },
+        sampling: &session.options.workspace.sampling,
+        uses: &uses,
+    });
+    Ok(Target { loaded: loaded.clone(), inputs, uses })
+}
+
+fn freshness(session: &Session, target: &Target) -> Result<Freshness, Error> {
+    let loaded = &target.loaded;
+    Ok(freeze::up_to_date(&session.workspace, &loaded.spec.name, &loaded.path, &target.inputs)?)
+}
+
+/// Why a spec that is not up to date is not built all the same.
+fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<Error> {
+    let name = &target.loaded.spec.name;
+    match freshness {
+        Freshness::Taken(other) => Some(
+            Error::new(ExitCode::Spec, format!("`{}` and `{other}` have the same name", target.loaded.path))
+                .hint("rename one of them: the name is the generated module"),
+        ),
+        Freshness::HandEdited(files) if !session.options.overwrite => Some(
+            Error::new(ExitCode::Difference, format!("`{name}` was edited by hand: {}", files.join(", ")))
+                .hint(format!("`git checkout` the files, or `llmc build {name} --overwrite` to build over the changes")),
+        ),
+        _ if session.options.locked => {
+            let why = match freshness {
+                Freshness::Stale(why) => why.as_str(),
+                Freshness::Missing => "there is no artifact yet",
+                Freshness::Unlisted => "the generated crate does not list it",
+                _ => "--no-cache asks for fresh samples",
+            };
+            Some(
+                Error::new(ExitCode::Difference, format!("`{name}` is not up to date, and --locked forbids to sample: {why}"))
+                    .hint(format!("`llmc build {name}` without --locked, then commit")),
+            )
+        }
+        _ => None,
+    }
+}
+
+/// Takes the workspace's lock, saying so when that takes time.
+fn take_lock(session: &Session) -> Result<crate::workspace::Lock, Error> {
+    if let Some(lock) = session.workspace.try_lock()? {
+        return Ok(lock);
+    }
+    session.tell(Event::Note("another llmc builds in this workspace; waiting for it".to_owned()));
+    loop {
+        if let Some(lock) = session.workspace.try_lock()? {
+            return Ok(lock);
+        }
+        if session.interrupt.is_set() {
+            return Err(Error::interrupted());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+/// Writes the crate's own files anew from the artifacts on disk.
+fn relist(session: &Session) -> Result<(), Error> {
+    let modules = freeze::modules_on_disk(&session.workspace)?;
+    freeze::write(&session.workspace, &freeze::crate_files(&modules)?)?;
+    Ok(())
+}
+
+/// The end of a spec that is up to date. What an earlier build wrote and could not commit is committed now.
+fn fresh(session: &Session, target: &Target, repo: Option<&Repo>, started: Instant) -> Result<Finished, Error> {
+    let mut finished = nothing_done(&target.loaded.spec.name, Status::Fresh, started);
+    let Some(repo) = repo else { return Ok(finished) };
+    let name = &target.loaded.spec.name;
+    let own = [paths::code(name), paths::tests(name), paths::provenance(name)];
+    let states = repo.compare_to_head(&own.each_ref().map(String::as_str))?;
+    if states.iter().all(|state| *state == HeadState::Committed) {
+        return Ok(finished);
+    }
+    let mut files: Vec<FileText> = vec![(target.loaded.path.clone(), target.loaded.bytes.clone())];
+    for path in own {
+        let bytes = std::fs::read(session.workspace.path(&path))
+            .map_err(|error| Error::new(ExitCode::Internal, format!("failed to read `{path}`")).cause(error))?;
+        files.push((path, bytes));
+    }
+    let provenance = Provenance::read(&files[3].1)
+        .map_err(|error| Error::new(ExitCode::Difference, format!("failed to read `{}`", files[3].0)).cause(error))?;
+    finished.commit = commit(session, repo, &target.loaded.spec, &files, &provenance)?;
+    finished.seconds = started.elapsed().as_secs_f64();
+    Ok(finished)
+}
+
+/// The sources of the artifacts that a spec uses, by name. Those that do not exist yet are stubs.
+pub(super) fn used_sources(
+    session: &Session,
+    spec: &Spec,
+    specs: &[Loaded],
+) -> Result<Vec<(String, String)>, Error> {
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    let mut wanted = spec.uses.clone();
+    while let Some(name) = wanted.pop() {
+        let Some(used) = specs.iter().find(|other| other.spec.name == name) else { continue };
+        if found.contains_key(&name) {
+            continue;
+        }
+        wanted.extend(used.spec.uses.iter().cloned());
+        let source = std::fs::read_to_string(session.workspace.path(&paths::code(&name)));
+        found.insert(name, source.unwrap_or_else(|_| used.spec.interface.stub()));
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Samples, validates, chooses, writes and commits one spec.
+async fn build_one(
+    session: &mut Session,
+    target: &Target,
+    all: &[Loaded],
+    repo: Option<&Repo>,
+    summary: &mut BuildSummary,
+    started: Instant,
+) -> Result<Finished, Error> {
+    let loaded = &target.loaded;
+    let spec = &loaded.spec;
+    for used in &spec.uses {
+        if !session.workspace.path(&paths::code(used)).is_file() {
+            return Err(Error::new(ExitCode::NoCandidate, format!("`{}` uses `{used}`, which was not built", spec.name)));
+        }
+    }
+    for mistakes in std::iter::once(&loaded.warnings).filter(|warnings| !warnings.list.is_empty()) {
+        for warning in &mistakes.list {
+            session.tell(Event::Warning(format!("{}:{}: {}", loaded.path, warning.line, warning.message)));
+        }
+    }
+    // A spec that could never pass costs no tokens.
+    let mistakes = specs::check(session, std::slice::from_ref(loaded)).await?;
+    if let Some(mistakes) = mistakes.into_iter().find(Diagnostics::has_errors) {
+        summary.mistakes.push(mistakes);
+        return Err(Error::new(ExitCode::Spec, format!("the checks of `{}` do not compile", spec.name)));
+    }
+
+    let plan = session.options.plan(spec);
+    if plan.budget.usd.is_some() {
+        session.tell(Event::Warning("budget.usd is not counted yet; budget.tokens and budget.seconds are".to_owned()));
+    }
+    let prompt = specs::render_prompt(session, loaded, all)?;
+    let models = session.models_for(&plan.models).await?;
+    let names: Vec<String> = models.iter().map(|model| model.identity().to_string()).collect();
+    let uses = used_sources(session, spec, all)?;
+    let validator = session.validator()?;
+    let checks = {
+        let (validator, spec) = (validator.clone(), spec.clone());
+        let prepared = tokio::task::spawn_blocking(move || validator.prepare(&spec, &uses)).await;
+        Arc::new(prepared.expect("preparing does not panic")?)
+    };
+    let local = session.workspace.local()?;
+    let mut log = SampleLog::begin(&local, &spec.name, &names.join(", "), &target.inputs);
+    session.tell(Event::Started { spec: spec.name.clone(), samples: plan.samples, model: names.join(", ") });
+    let started_on = unix_now();
+    let job = draw::Job {
+        spec,
+        prompt: &prompt,
+        models: &models,
+        parameters: &plan.parameters,
+        samples: plan.samples,
+        stop: plan.stop,
+        budget: &plan.budget,
+        validator: &validator,
+        checks: &checks,
+        jobs: session.options.jobs,
+    };
+    let teller = session.tell.clone();
+    let samples = draw::draw(&job, &mut log, &session.interrupt, &mut |event| tell(&teller, event)).await.map_err(
+        |error| match error {
+            DrawError::Model(error) => Error::from(error),
+            DrawError::Validate(error) => Error::from(error),
+            DrawError::Interrupted => Error::interrupted(),
+        },
+    )?;
+    if let Some(problem) = log.problem() {
+        session.tell(Event::Warning(format!("the record of samples in .llmc/samples is not whole: {problem}")));
+    }
+
+    let mut finished = tally(&spec.name, &samples);
+    let judged = judged(&samples);
+    let Some(chosen) = select::choose(&judged) else {
+        let error = none_passed(spec, &samples, &names);
+        finished.reason = Some(error.message.clone());
+        finished.seconds = started.elapsed().as_secs_f64();
+        finish(session, summary, finished);
+        return Err(error);
+    };
+    let chosen = samples.list.iter().find(|sample| sample.completion.index == chosen).expect("it was one of them");
+    let candidate = chosen.candidate.as_ref().expect("a candidate that passes was one");
+    let provenance = Provenance {
+        started_on: provenance::rfc3339(started_on),
+        finished_on: provenance::rfc3339(unix_now()),
+        ..record(target, &plan, &prompt, &models, &samples, chosen, &validator, &checks)
+    };
+    let files = write(session, loaded, candidate, &provenance)?;
+    finished.chosen = Some((chosen.completion.index + 1, PathBuf::from(paths::code(&spec.name))));
+    finished.status = Status::Built;
+    if let Some(repo) = repo {
+        finished.commit = commit(session, repo, spec, &files, &provenance)?;
+    } else if !session.options.no_commit {
+        session.tell(Event::Note("this is no git repository: the files are written, and nothing is committed".to_owned()));
+    }
+    finished.seconds = started.elapsed().as_secs_f64();
+    Ok(finished)
+}
+
+/// Writes the artifact and the crate's own files; returns what is to be committed.
+fn write(
+    session: &Session,
+    loaded: &Loaded,
+    candidate: &Candidate,
+    provenance: &Provenance,
+) -> Result<Vec<FileText>, Error> {
+    let tests = validate::render_tests_file(&loaded.spec);
+    let artifact = freeze::files(&ArtifactInput { source: &candidate.source, tests: &tests, provenance })?;
+    let module = Module { name: loaded.spec.name.clone(), dependencies: loaded.spec.dependencies.clone() };
+    let modules = freeze::with_module(&freeze::modules_on_disk(&session.workspace)?, module);
+    let mut files = artifact.clone();
+    files.extend(freeze::crate_files(&modules)?);
+    freeze::write(&session.workspace, &files)?;
+    let mut to_commit = vec![(loaded.path.clone(), loaded.bytes.clone())];
+    to_commit.extend(artifact);
+    Ok(to_commit)
+}
+
+/// Commits an artifact's files and says what git would have done and llmc did not.
+fn commit(
+    session: &Session,
+    repo: &Repo,
+    spec: &Spec,
+    files: &[FileText],
+    provenance: &Provenance,
+) -> Result<Option<String>, Error> {
+    let counts = provenance.statistics.counts;
+    let message = CommitMessage {
+        name: &spec.name,
+        spec: &provenance.spec.path,
+        model: &provenance.model.to_string(),
+        sample: (provenance.completion.index + 1, counts.sampled),
+        passed: (counts.passed, counts.sampled),
+    }
+    .text();
+    let variable = |name: &str| session.options.environment.get(name);
+    let identity = IdentityOverrides {
+        author_name: variable("GIT_AUTHOR_NAME"),
+        author_email: variable("GIT_AUTHOR_EMAIL"),
+        committer_name: variable("GIT_COMMITTER_NAME"),
+        committer_email: variable("GIT_COMMITTER_EMAIL"),
+        email: variable("EMAIL"),
+    };
+    let change = Change { files, removed: &[], message: &message, identity: &identity };
+    let module = Module { name: spec.name.clone(), dependencies: spec.dependencies.clone() };
+    let outcome = repo.commit_artifacts(&change, &[module])?;
+    if outcome.commit.is_some() && !outcome.skipped_hooks.is_empty() {
+        let hooks = outcome.skipped_hooks.join(", ");
+        session.tell(Event::Note(format!("git hooks are not run for llmc's commits: {hooks}")));
+    }
+    if !outcome.ignored.is_empty() {
+        let paths = outcome.ignored.join(", ");
+        session.tell(Event::Note(format!("committed although .gitignore covers them: {paths}")));
+    }
+    if let Some(note) = outcome.index_note {
+        session.tell(Event::Warning(note));
+    }
+    Ok(outcome.commit)
+}
+
+fn judged(samples: &Samples) -> Vec<Judged<'_>> {
+    samples
+        .list
+        .iter()
+        .filter_map(|sample| {
+            let candidate = sample.candidate.as_ref()?;
+            Some(Judged { index: sample.completion.index, candidate, verdict: &sample.verdict })
+        })
+        .collect()
+}
+
+/// What is known of a spec's samples before one is chosen.
+fn tally(name: &str, samples: &Samples) -> Finished {
+    let count = |wanted: &dyn Fn(&Sample) -> bool| samples.list.iter().filter(|sample| wanted(sample)).count();
+    let clusters = select::clusters(&judged(samples));
+    Finished {
+        spec: name.to_owned(),
+        status: Status::Failed,
+        sampled: samples.list.len(),
+        parsed: count(&|sample| sample.verdict.conforms()),
+        compiled: count(&|sample| sample.verdict.compiles()),
+        passed: count(&|sample| sample.verdict.is_pass()),
+        clusters: clusters.iter().map(|cluster| (cluster.size, cluster.passed)).collect(),
+        chosen: None,
+        commit: None,
+        seconds: 0.0,
+        tokens: samples.list.iter().map(|sample| sample.completion.completion_tokens).sum(),
+        reason: None,
+    }
+}
+
+fn nothing_done(name: &str, status: Status, started: Instant) -> Finished {
+    Finished {
+        spec: name.to_owned(),
+        status,
+        sampled: 0,
+        parsed: 0,
+        compiled: 0,
+        passed: 0,
+        clusters: Vec::new(),
+        chosen: None,
+        commit: None,
+        seconds: started.elapsed().as_secs_f64(),
+        tokens: 0,
+        reason: None,
+    }
+}
+
+fn failed(name: &str, started: Instant, error: &Error) -> Finished {
+    Finished { reason: Some(error.message.clone()), ..nothing_done(name, Status::Failed, started) }
+}
+
+/// Why there is no artifact, and what to do about it.
+fn none_passed(spec: &Spec, samples: &Samples, models: &[String]) -> Error {
+    let drawn = samples.list.len();
+    let name = &spec.name;
+    if let Some(cap) = &samples.spent {
+        return Error::new(
+            ExitCode::Budget,
+            format!("`{name}`: {cap} is spent, and none of {drawn} candidates passed"),
+        )
+        .hint("raise it in the spec or in llmc.yaml; what was drawn is kept: `llmc show --samples`");
+    }
+    let mut error = Error::new(ExitCode::NoCandidate, format!("none of {drawn} candidates of `{name}` passed"));
+    error = error.hint(format!(
+        "`llmc show {name} --samples` lists them with their verdicts; `llmc build {name} -n {}` draws more",
+        (drawn * 4).clamp(16, 128)
+    ));
+    if models.iter().any(|model| model.starts_with("embedded/")) {
+        let larger = if models.iter().any(|model| model.contains("1.5b")) { "" } else { "`--model embedded/1.5b`, or " };
+        error = error.hint(format!(
+            "the embedded model is small: {larger}a stronger one in llmc.yaml, e.g. `model: openai/gpt-5-mini` \
+             (with OPENAI_API_KEY), or any local server by `providers: {{ openai: {{ base_url: … }} }}`"
+        ));
+    }
+    error
+}
+
+/// How the artifact came to be.
+#[expect(clippy::too_many_arguments, reason = "a record of everything takes everything")]
+fn record(
+    target: &Target,
+    plan: &Plan,
+    prompt: &Prompt,
+    models: &[Arc<dyn crate::model::Model>],
+    samples: &Samples,
+    chosen: &Sample,
+    validator: &validate::Validator,
+    checks: &validate::Checks,
+) -> Provenance {
+    let spec = &target.loaded.spec;
+    let tally = tally(&spec.name, samples);
+    let judged = judged(samples);
+    let fixed = plan.stop != Stop::First && !samples.stopped;
+    let tokens = |count: &dyn Fn(&Sample) -> usize| samples.list.iter().map(|sample| count(sample) as u64).sum();
+    Provenance {
+        subject: Vec::new(),
+        spec: SpecRecord {
+            name: spec.name.clone(),
+            path: target.loaded.path.clone(),
+            digest: digest::sha256(spec.canonical()),
+            file_digest: digest::sha256(&target.loaded.bytes),
+        },
+        input_digest: target.inputs.clone(),
+        model: models[chosen.model].identity().clone(),
+        sampling: SamplingRecord {
+            samples: plan.samples,
+            stop: plan.stop,
+            repairs: plan.repairs,
+            parameters: plan.parameters.clone(),
+        },
+        policy: (&spec.policy).into(),
+        dependencies: spec.dependencies.clone(),
+        uses: target.uses.clone(),
+        crates: checks
+            .crates()
+            .iter()
+            .map(|locked| CrateRecord {
+                name: locked.name.clone(),
+                version: locked.version.clone(),
+                sha256: locked.checksum.clone(),
+            })
+            .collect(),
+        toolchain: ToolchainRecord {
+            rustc: validator.toolchain().version.clone(),
+            host: validator.toolchain().host.clone(),
+        },
+        llmc_version: env!("CARGO_PKG_VERSION").to_owned(),
+        invocation: format!("{}-{}", spec.name, unix_now()),
+        started_on: String::new(),
+        finished_on: String::new(),
+        prompt: prompt.clone(),
+        completion: chosen.completion.clone(),
+        statistics: Statistics {
+            counts: Counts {
+                sampled: tally.sampled,
+                parsed: tally.parsed,
+                compiled: tally.compiled,
+                passed: tally.passed,
+            },
+            clusters: provenance::shares(&select::clusters(&judged), tally.sampled),
+            pass_rate: PassRate::new(tally.passed, tally.sampled, fixed),
+            usage: Usage {
+                prompt_tokens: tokens(&|sample| sample.completion.prompt_tokens),
+                completion_tokens: tokens(&|sample| sample.completion.completion_tokens),
+                usd: None,
+            },
+        },
+        sandbox: sandbox_grade(),
+        repairs: Vec::new(),
+    }
+}
+
+/// How well candidates were confined, for the record.
+fn sandbox_grade() -> String {
+    match sandbox::mode() {
+        sandbox::Mode::Strict => format!("strict: {}", sandbox::layers()),
+        sandbox::Mode::Off => "off".to_owned(),
+    }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
