@@ -6,6 +6,8 @@
 mod diagnostic;
 mod interface;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 use std::collections::BTreeMap;
