@@ -23,3 +23,5 @@ pub mod spec;
 pub mod syntax;
 #[cfg(feature = "cli")]
 pub mod toolchain;
+#[cfg(feature = "cli")]
+pub mod validate;

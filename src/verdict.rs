@@ -93,6 +93,9 @@ pub struct Verdict {
     pub detail: String,
     /// How many checks passed, of how many; `None` before the checks were run.
     pub checks: Option<(usize, usize)>,
+    /// Whether `code` and `detail` come from a check that is kept from models: never put them into a prompt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
 }
 
 impl Verdict {
@@ -105,6 +108,7 @@ impl Verdict {
             code: None,
             detail: String::new(),
             checks: Some((checks, checks)),
+            hidden: false,
         }
     }
 
@@ -117,6 +121,7 @@ impl Verdict {
             code: Some(code.into()),
             detail: detail.into(),
             checks: None,
+            hidden: false,
         }
     }
 

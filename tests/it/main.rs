@@ -2,3 +2,5 @@
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod validate;

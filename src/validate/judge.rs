@@ -1,0 +1,199 @@
+//! From what the compiler and the process of a candidate said to a verdict. Pure; the only place that decides.
+
+use super::harness::{Check, Harness};
+use super::protocol::Report;
+use crate::sandbox::Ending;
+use crate::toolchain::{Compiled, RustcDiagnostic};
+use crate::verdict::{Class, Outcome, Phase, Verdict};
+
+/// Longest detail, in bytes.
+const DETAIL: usize = 4 << 10;
+/// Compiler errors quoted.
+const ERRORS: usize = 3;
+/// rustc's codes for names that do not exist and calls with arguments that do not.
+const HALLUCINATIONS: [&str; 27] = [
+    "E0026", "E0027", "E0050", "E0061", "E0107", "E0220", "E0405", "E0407", "E0412", "E0422", "E0423", "E0424",
+    "E0425", "E0426", "E0432", "E0433", "E0437", "E0438", "E0531", "E0532", "E0559", "E0560", "E0576", "E0599",
+    "E0609", "E0610", "E0635",
+];
+
+/// Folders whose names mean nothing outside, and the way from a panic in the checks to the spec.
+pub(super) struct Places<'a> {
+    /// The folder of the candidate's crate, with a slash at its end.
+    pub(super) candidate: &'a str,
+    /// The file of the checks.
+    pub(super) checks: &'a str,
+    /// The spec's name.
+    pub(super) spec: &'a str,
+    /// The candidate's source.
+    pub(super) source: &'a str,
+    /// The checks.
+    pub(super) harness: &'a Harness,
+}
+
+/// The verdict on a compiler run that gave no artifact. `hidden` tells of an error in a text that is kept from models.
+pub(super) fn compile(compiled: &Compiled, places: &Places<'_>) -> Verdict {
+    let errors: Vec<&RustcDiagnostic> =
+        compiled.diagnostics.iter().filter(|diagnostic| diagnostic.level.starts_with("error")).collect();
+    let ended = |outcome, detail: &str| Verdict {
+        outcome,
+        ..Verdict::failed(Phase::Compile, Class::Resource, "rustc", bounded(detail))
+    };
+    match compiled.ending {
+        Ending::CpuTime | Ending::WallTime => return ended(Outcome::Timeout, "the compiler ran out of time"),
+        Ending::Flood => return ended(Outcome::Resource, "the compiler wrote too much"),
+        Ending::Forbidden => return ended(Outcome::Crashed, "the compiler made a system call that it may not"),
+        _ if errors.is_empty() && is_out_of_memory(&compiled.other) => {
+            return ended(Outcome::Resource, "the compiler ran out of memory");
+        }
+        Ending::Signaled(signal) => {
+            return ended(Outcome::Crashed, &format!("the compiler died of signal {signal}\n{}", compiled.other));
+        }
+        Ending::Exited(101) if errors.is_empty() => {
+            return ended(Outcome::Crashed, &format!("the compiler crashed\n{}", compiled.other));
+        }
+        Ending::Exited(_) => {}
+    }
+    let code = errors.iter().find_map(|error| error.code.clone());
+    let first = errors.first().and_then(|error| error.code.as_deref());
+    let class = match first {
+        Some(code) if HALLUCINATIONS.contains(&code) => Class::Hallucination,
+        _ if errors.first().is_some_and(|error| error.message.starts_with("cannot find ")) => Class::Hallucination,
+        _ => Class::Miscompile,
+    };
+    let detail = match &errors[..] {
+        [] => compiled.other.clone(),
+        errors => {
+            let texts: Vec<&str> = errors.iter().take(ERRORS).map(|error| error.rendered.trim_end()).collect();
+            texts.join("\n\n")
+        }
+    };
+    let code = first.map(str::to_owned).or(code).unwrap_or_else(|| "rustc".into());
+    let mut verdict = Verdict::failed(Phase::Compile, class, code, bounded(&places.plain(&detail)));
+    let spans = errors.iter().flat_map(|error| &error.spans);
+    verdict.hidden = !places.harness.checks.iter().all(|check| !check.hidden)
+        && spans.into_iter().any(|span| span.file == places.checks);
+    verdict
+}
+
+/// The verdict on a run of all checks.
+pub(super) fn run(checks: &[Check], report: &Report, ending: Ending, stderr: &str, places: &Places<'_>) -> Verdict {
+    let passed = report.checks.iter().filter(|check| check.holds).count();
+    let counted = |verdict: Verdict, check: &Check| Verdict {
+        checks: Some((passed, checks.len())),
+        hidden: check.hidden,
+        ..verdict
+    };
+    if let Some(at) = report.checks.iter().position(|check| !check.holds) {
+        let check = &checks[at];
+        let detail = detail(check, &places.plain(&report.checks[at].text));
+        return counted(Verdict::failed(check.phase, Class::Misinterpretation, &check.code, detail), check);
+    }
+    if report.is_complete && ending == Ending::Exited(0) {
+        let phase = checks.last().map_or(Phase::Compile, |check| check.phase);
+        let notes = checks.iter().zip(&report.checks).filter(|(_, reported)| !reported.text.is_empty());
+        let notes: Vec<String> = notes.map(|(check, reported)| format!("{}: {}", check.code, reported.text)).collect();
+        return Verdict { detail: bounded(&notes.join("\n")), ..Verdict::passed(phase, checks.len()) };
+    }
+    // The check that was running when the process ended.
+    let check = &checks[report.checks.len().min(checks.len() - 1)];
+    let (outcome, class, what) = match ending {
+        _ if report.is_malformed => {
+            let what = "the report of the checks was tampered with".to_owned();
+            (Outcome::Crashed, Class::Misinterpretation, what)
+        }
+        Ending::CpuTime | Ending::WallTime => (Outcome::Timeout, Class::Resource, "ran out of time".to_owned()),
+        Ending::Flood => (Outcome::Resource, Class::Resource, "wrote too much output".to_owned()),
+        Ending::Forbidden => {
+            let what = "made a system call that generated code may not".to_owned();
+            (Outcome::Crashed, Class::PolicyViolation, what)
+        }
+        Ending::Exited(code) => {
+            let what = format!("ended the process with exit code {code} before the checks were done");
+            (Outcome::Crashed, Class::Misinterpretation, what)
+        }
+        Ending::Signaled(_) if is_out_of_memory(stderr) => {
+            (Outcome::Resource, Class::Resource, "ran out of memory".to_owned())
+        }
+        Ending::Signaled(_) if stderr.contains("has overflowed its stack") => {
+            (Outcome::Crashed, Class::Resource, "overflowed the stack: it recurses too deep, or without end".to_owned())
+        }
+        Ending::Signaled(signal) => {
+            (Outcome::Crashed, Class::Misinterpretation, format!("the process died of signal {signal}"))
+        }
+    };
+    let verdict = Verdict::failed(check.phase, class, &check.code, detail(check, &what));
+    counted(Verdict { outcome, ..verdict }, check)
+}
+
+/// The verdict on a candidate whose second run did not end as the first, which passed.
+pub(super) fn flaky(second: Verdict) -> Verdict {
+    Verdict {
+        outcome: Outcome::Flaky,
+        class: Some(Class::Flaky),
+        detail: bounded(&format!("passed in one run and not in the next, on the same inputs\n{}", second.detail)),
+        ..second
+    }
+}
+
+fn detail(check: &Check, text: &str) -> String {
+    match check.tries.as_str() {
+        "" => bounded(text),
+        tries => bounded(&format!("{tries}\n{text}")),
+    }
+}
+
+fn is_out_of_memory(text: &str) -> bool {
+    text.contains("memory allocation of") || text.contains("LLVM ERROR: out of memory") || text.contains("bad_alloc")
+}
+
+fn bounded(text: &str) -> String {
+    match text.floor_char_boundary(DETAIL) {
+        end if end < text.len() => format!("{}…", &text[..end]),
+        _ => text.to_owned(),
+    }
+}
+
+impl Places<'_> {
+    /// The text without folders of this run; places in the checks become places in the spec.
+    fn plain(&self, text: &str) -> String {
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(self.checks) {
+            plain.push_str(&rest[..at]);
+            rest = &rest[at + self.checks.len()..];
+            let (line, after_line) = number(rest);
+            let (column, after) = number(after_line);
+            let place = line.zip(column).and_then(|(line, column)| self.harness.map.locate(line, column));
+            if let Some((line, column)) = place {
+                plain.push_str(&format!("specs/{}.yaml:{line}:{column}", self.spec));
+                rest = after;
+            } else {
+                plain.push_str("checks.rs");
+            }
+        }
+        plain.push_str(rest);
+        self.quoted(&plain.replace(self.candidate, ""))
+    }
+
+    /// Quotes the line of the candidate at which it panicked.
+    fn quoted(&self, text: &str) -> String {
+        let file = format!("panicked at {}.rs", self.spec);
+        let Some(at) = text.find(&file) else { return text.to_owned() };
+        let (Some(line), _) = number(&text[at + file.len()..]) else { return text.to_owned() };
+        match self.source.lines().nth(line.saturating_sub(1)).map(str::trim) {
+            Some(source) if !source.is_empty() => {
+                let source = &source[..source.floor_char_boundary(200)];
+                format!("{text}\n  in line {line}: {source}")
+            }
+            _ => text.to_owned(),
+        }
+    }
+}
+
+/// Reads `:123` off the front.
+fn number(text: &str) -> (Option<usize>, &str) {
+    let Some(rest) = text.strip_prefix(':') else { return (None, text) };
+    let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+    (rest[..end].parse().ok(), &rest[end..])
+}
