@@ -138,7 +138,12 @@ fn formatted(source: &str) -> String {
 fn spaced(source: &str) -> String {
     let mut out = String::new();
     for line in source.lines() {
-        if (line == "#[test]" || line.starts_with("use generate::") || line.starts_with("impl") || line.starts_with("///")) && !out.ends_with("\n\n") {
+        if (line == "#[test]"
+            || line.starts_with("use generate::")
+            || line.starts_with("impl")
+            || line.starts_with("///"))
+            && !out.ends_with("\n\n")
+        {
             out.push('\n');
         }
         out.push_str(line);
