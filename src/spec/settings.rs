@@ -54,9 +54,13 @@ pub struct EmbeddedSettings {
 
 /// Reads settings from the text of `path` (used in messages only), or tells every mistake.
 pub fn parse_settings(path: &str, bytes: &[u8]) -> Result<Settings, Diagnostics> {
+    // A file of comments only is empty settings.
+    let is_empty = |line: &[u8]| matches!(line.trim_ascii().first(), None | Some(b'#'));
+    if bytes.split(|byte| *byte == b'\n').all(is_empty) {
+        return Ok(Settings::default());
+    }
     let document = yaml::read(bytes);
     let mut reader = Reader::new(path, document.text, document.mistakes);
-    // A file of comments only is empty settings.
     let settings = document.root.filter(|root| !root.is_null()).map(|root| reader.settings(&root));
     let out = reader.finish();
     if out.has_errors() { Err(out) } else { Ok(settings.unwrap_or_default()) }

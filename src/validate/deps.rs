@@ -72,7 +72,7 @@ pub(super) fn build(
     let crates = names.join(", ");
     let io = |source| DepsError::Io { crates: crates.clone(), source };
     let manifest = manifest(dependencies);
-    let digest = crate::digest::sha256(format!("2\n{}\n{}\n{manifest}", toolchain.version, toolchain.host));
+    let digest = crate::digest::sha256(format!("1\n{}\n{}\n{manifest}", toolchain.version, toolchain.host));
     let folder = cache.join(format!("deps-{}", &digest[..16]));
     let done = folder.join("built.json");
     if let Some(built) = std::fs::read(&done).ok().and_then(|bytes| read_built(&bytes)) {

@@ -117,8 +117,12 @@ fn text_module(spec: &Spec, module: &str, text: &Snippet) -> String {
         out.push_str(&format!("    {}\n", line.replace("use ::generated", "use generated")));
     }
     out.push('\n');
-    // As it is, since a string literal may run over lines.
-    out.push_str(text.text.trim_end());
+    let text = text.text.trim_end();
+    let indent = |line: &str| if line.is_empty() { String::new() } else { format!("    {line}") };
+    let indented = text.lines().map(indent).collect::<Vec<_>>().join("\n");
+    let tokens = |text: &str| crate::syntax::check_bounds(text).ok().map(|tokens| tokens.to_string());
+    // A string literal may run over lines; then the text stays as it is.
+    out.push_str(if tokens(&indented) == tokens(text) { &indented } else { text });
     out.push_str("\n}\n");
     out
 }
@@ -134,7 +138,12 @@ fn formatted(source: &str) -> String {
 fn spaced(source: &str) -> String {
     let mut out = String::new();
     for line in source.lines() {
-        if (line == "#[test]" || line.starts_with("impl") || line.starts_with("///")) && !out.ends_with("\n\n") {
+        if (line == "#[test]"
+            || line.starts_with("use generate::")
+            || line.starts_with("impl")
+            || line.starts_with("///"))
+            && !out.ends_with("\n\n")
+        {
             out.push('\n');
         }
         out.push_str(line);

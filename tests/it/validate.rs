@@ -482,6 +482,83 @@ fn dependencies_that_cannot_be_had_name_the_crate() {
     assert!(error.to_string().contains("`llmc-no-such-crate`"), "{error}");
 }
 
+/// Needs no network: llmc itself is built with this crate, so cargo has it.
+#[test]
+fn a_candidate_may_use_the_crates_its_spec_names() {
+    let mut wants = Spec {
+        examples: vec![returns("find(\"abc\")", "Some(2)")],
+        ..spec("pub fn find(text: &str) -> Option<usize>")
+    };
+    let dependency =
+        llmc::spec::Dependency { version: "2".into(), features: vec!["std".into()], default_features: false };
+    wants.dependencies.insert("memchr".into(), dependency);
+    let source = "pub fn find(text: &str) -> Option<usize> { memchr::memchr(b'c', text.as_bytes()) }";
+    assert_passes(&wants, source);
+    assert_passes(&wants, source);
+    wants.dependencies.clear();
+    assert_verdict(&judge(&wants, source), Phase::Compile, Outcome::Failed, Class::Hallucination, "E0433");
+}
+
+#[test]
+fn a_spec_file_with_an_interface_is_checked_and_judged() {
+    let text = r#"llmc: 1
+name: stack
+description: A stack.
+interface: |
+  #[derive(Debug, Clone, PartialEq)]
+  pub enum Fault { Empty, Full(usize) }
+  pub struct Stack<T>;
+  impl<T> Stack<T> {
+      pub fn new(limit: usize) -> Self;
+      pub fn push(&mut self, value: T) -> Result<(), Fault>;
+      pub fn pop(&mut self) -> Result<T, Fault>;
+  }
+examples:
+  - call: Stack::<u8>::new(1).pop()
+    returns: Err(Fault::Empty)
+  - call: |
+      {
+          let mut stack = Stack::new(1);
+          stack.push(1).unwrap();
+          stack.push(2)
+      }
+    matches: Err(Fault::Full(1))
+properties:
+  - name: last_in_first_out
+    forall: { values: Vec<Fault>, fault: Fault }
+    holds: |
+      {
+          let mut stack = Stack::new(usize::MAX);
+          values.into_iter().for_each(|value| stack.push(value).unwrap());
+          stack.push(fault.clone()).unwrap();
+          stack.pop() == Ok(fault)
+      }
+"#;
+    let (spec, _) = llmc::spec::parse("specs/stack.yaml", "stack", text.as_bytes()).unwrap();
+    assert_eq!(VALIDATOR.check(&spec, &[]).unwrap(), []);
+    let source = "#[derive(Debug, Clone, PartialEq)]
+pub enum Fault { Empty, Full(usize) }
+pub struct Stack<T> { values: Vec<T>, limit: usize }
+impl<T> Stack<T> {
+    pub fn new(limit: usize) -> Self { Self { values: Vec::new(), limit } }
+    pub fn push(&mut self, value: T) -> Result<(), Fault> {
+        if self.values.len() >= self.limit { return Err(Fault::Full(self.limit)); }
+        self.values.push(value);
+        Ok(())
+    }
+    pub fn pop(&mut self) -> Result<T, Fault> { self.values.pop().ok_or(Fault::Empty) }
+}";
+    assert_passes(&spec, source);
+    let verdict =
+        judge(&spec, &source.replace("self.values.pop()", "(!self.values.is_empty()).then(|| self.values.remove(0))"));
+    assert_verdict(&verdict, Phase::Property, Outcome::Failed, Class::Misinterpretation, "property-last_in_first_out");
+    let wrong = text.replace("stack.push(2)", "stack.shove(2)").replace("Fault::Empty)", "Fault::Gone)");
+    let (spec, _) = llmc::spec::parse("specs/stack.yaml", "stack", wrong.as_bytes()).unwrap();
+    let found = VALIDATOR.check(&spec, &[]).unwrap();
+    let places: Vec<(usize, usize)> = found.iter().map(|mistake| (mistake.line, mistake.column)).collect();
+    assert_eq!(places, [(15, 25), (20, 17)], "{found:#?}");
+}
+
 #[test]
 fn candidates_are_judged_side_by_side_and_leave_nothing_behind() {
     let toolchain = Toolchain::find(None).unwrap();
