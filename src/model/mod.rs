@@ -2,6 +2,15 @@
 //!
 //! A provider knows nothing of specs, Rust or validation: a prompt goes in, completions come out.
 
+pub mod choice;
+pub mod download;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+pub mod gguf;
+pub mod openai;
+pub mod sampling;
+pub mod stop;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;

@@ -1,0 +1,148 @@
+//! How much of llama.cpp's speed is left after sampling: llmc's embedded model against a bare decode loop.
+//!
+//! `cargo run --example decode -- MODEL.gguf [ROUNDS] [THREADS]`. Both run in turn in one process on one file: a
+//! prompt of about 128 tokens shared by 1, 8 and 16 sequences, 128 tokens each. The bare loop does what llama.cpp's
+//! batched benchmark does: it decodes fixed tokens and looks at no logits.
+
+use std::error::Error;
+use std::io::{Write as _, stdout};
+use std::mem::ManuallyDrop;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Instant;
+
+use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::token::LlamaToken;
+use llmc::model::embedded::{Embedded, Options};
+use llmc::model::{Drawn, Model as _, Parameters, Request};
+use llmc::prompt::Prompt;
+
+const PROMPT: i32 = 128;
+const ANSWER: i32 = 128;
+
+struct Speed {
+    prefill: f64,
+    decode: f64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().ok_or("usage: decode MODEL.gguf [ROUNDS] [THREADS]")?;
+    let rounds: usize = arguments.next().map_or(Ok(3), |text| text.parse())?;
+    let threads = arguments.next().map_or(Ok(Options::default().threads), |text| text.parse())?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let options = Options { threads, ..Options::default() };
+    let embedded = runtime.block_on(Embedded::load(Path::new(&path), "unknown", "bench", &options))?;
+
+    // The engine set llama.cpp up; this is only the token that its wrapper asks for, and must not tear it down.
+    let backend = ManuallyDrop::new(LlamaBackend {});
+    let model = LlamaModel::load_from_file(&backend, &path, &LlamaModelParams::default())?;
+    let mut out = stdout();
+    writeln!(out, "{threads} threads; tokens per second")?;
+    for sequences in [1, 8, 16] {
+        let mut ratios = Vec::new();
+        for round in 0..rounds {
+            let bare = bare(&backend, &model, sequences, threads)?;
+            let ours = runtime.block_on(ours(&embedded, sequences, round))?;
+            ratios.push(ours.decode / bare.decode);
+            writeln!(
+                out,
+                "{sequences:2} sequences: bare {:6.1} (prefill {:6.1}), llmc {:6.1} (prefill {:6.1}), ratio {:.3}",
+                bare.decode,
+                bare.prefill,
+                ours.decode,
+                ours.prefill,
+                ours.decode / bare.decode
+            )?;
+        }
+        ratios.sort_by(f64::total_cmp);
+        writeln!(out, "{sequences:2} sequences: median ratio {:.3}", ratios[ratios.len() / 2])?;
+    }
+    Ok(())
+}
+
+fn bare(backend: &LlamaBackend, model: &LlamaModel, sequences: i32, threads: usize) -> Result<Speed, Box<dyn Error>> {
+    let unified = std::env::var_os("UNIFIED").is_some();
+    let cells = if unified { PROMPT + sequences * ANSWER } else { sequences * (PROMPT + ANSWER) };
+    let parameters = LlamaContextParams::default()
+        .with_n_ctx(NonZeroU32::new(cells as u32))
+        .with_n_batch(2048)
+        .with_n_ubatch(512)
+        .with_n_seq_max(sequences as u32)
+        .with_n_threads(threads as i32)
+        .with_n_threads_batch(threads as i32)
+        .with_kv_unified(unified)
+        .with_no_perf(true);
+    let mut context = model.new_context(backend, parameters)?;
+    let mut batch = LlamaBatch::new(2048, 1);
+    let started = Instant::now();
+    for position in 0..PROMPT {
+        batch.add(LlamaToken(1000 + position), position, &[0], position + 1 == PROMPT)?;
+    }
+    context.decode(&mut batch)?;
+    context.synchronize();
+    let prefill = f64::from(PROMPT) / started.elapsed().as_secs_f64();
+    for sequence in 1..sequences {
+        context.copy_kv_cache_seq(0, sequence, None, None)?;
+    }
+    let started = Instant::now();
+    for step in 0..ANSWER {
+        batch.clear();
+        for sequence in 0..sequences {
+            batch.add(LlamaToken(2000 + step * 16 + sequence), PROMPT + step, &[sequence], true)?;
+        }
+        context.decode(&mut batch)?;
+        context.synchronize();
+    }
+    Ok(Speed { prefill, decode: f64::from(sequences * ANSWER) / started.elapsed().as_secs_f64() })
+}
+
+async fn ours(embedded: &Embedded, sequences: i32, round: usize) -> Result<Speed, Box<dyn Error>> {
+    let user = format!(
+        "Tell me everything about the number {round}{sequences}. {}Write at least two thousand words, as one long \
+         essay without headings, and never stop early.",
+        "Mind the history, the people, the places, the mistakes and the hopes that belong to it. ".repeat(4)
+    );
+    let prompt = Prompt {
+        template: "bench".into(),
+        template_digest: String::new(),
+        system: "You are an essayist.".into(),
+        user,
+        opening: String::new(),
+        continuation: None,
+    };
+    let parameters =
+        Parameters { temperature: Some(0.8), top_p: 0.95, max_tokens: Some(ANSWER as usize), seed: round as u64 };
+    // The first draw computes the prompt, the second finds it there.
+    let (count, prompt_tokens, seconds) =
+        draw(embedded, &prompt, &Parameters { max_tokens: Some(1), ..parameters.clone() }, 1).await?;
+    debug_assert_eq!(count, 1);
+    let prefill = prompt_tokens as f64 / seconds;
+    let (tokens, _, seconds) = draw(embedded, &prompt, &parameters, sequences as usize).await?;
+    Ok(Speed { prefill, decode: tokens as f64 / seconds })
+}
+
+async fn draw(
+    embedded: &Embedded,
+    prompt: &Prompt,
+    parameters: &Parameters,
+    count: usize,
+) -> Result<(usize, usize, f64), Box<dyn Error>> {
+    let (sink, mut drawn) = tokio::sync::mpsc::unbounded_channel();
+    let request = Request { prompt, parameters, first: 0, count };
+    let started = Instant::now();
+    embedded.draw(&request, sink).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    let (mut tokens, mut prompt_tokens) = (0, 0);
+    while let Ok(drawn) = drawn.try_recv() {
+        if let Drawn::Sample(completion) = drawn {
+            tokens += completion.completion_tokens;
+            prompt_tokens = completion.prompt_tokens;
+        }
+    }
+    Ok((tokens, prompt_tokens, seconds))
+}
