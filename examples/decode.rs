@@ -1,7 +1,7 @@
 //! How much of llama.cpp's speed is left after sampling: llmc's embedded model against a bare decode loop.
 //!
-//! `cargo run --example decode -- MODEL.gguf [ROUNDS] [THREADS]`. Both run in turn in one process on one file: a
-//! prompt of about 128 tokens shared by 1, 8 and 16 sequences, 128 tokens each. The bare loop does what llama.cpp's
+//! `cargo run --example decode -- MODEL.gguf [ROUNDS] [THREADS] [TOKENS] [SEQUENCES…]`. Both run in turn in one process on one file: a
+//! prompt of about 128 tokens shared by 1, 8 and 16 sequences, 128 tokens each where no other numbers are given. The bare loop does what llama.cpp's
 //! batched benchmark does: it decodes fixed tokens and looks at no logits.
 
 use std::error::Error;
@@ -22,7 +22,6 @@ use llmc::model::{Drawn, Model as _, Parameters, Request};
 use llmc::prompt::Prompt;
 
 const PROMPT: i32 = 128;
-const ANSWER: i32 = 128;
 
 struct Speed {
     prefill: f64,
@@ -31,9 +30,14 @@ struct Speed {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("usage: decode MODEL.gguf [ROUNDS] [THREADS]")?;
+    let path = arguments.next().ok_or("usage: decode MODEL.gguf [ROUNDS] [THREADS] [TOKENS] [SEQUENCES…]")?;
     let rounds: usize = arguments.next().map_or(Ok(3), |text| text.parse())?;
     let threads = arguments.next().map_or(Ok(Options::default().threads), |text| text.parse())?;
+    let answer: i32 = arguments.next().map_or(Ok(128), |text| text.parse())?;
+    let mut sequences: Vec<i32> = arguments.map(|text| text.parse()).collect::<Result<_, _>>()?;
+    if sequences.is_empty() {
+        sequences = vec![1, 8, 16];
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     let options = Options { threads, ..Options::default() };
     let embedded = runtime.block_on(Embedded::load(Path::new(&path), "unknown", "bench", &options))?;
@@ -43,11 +47,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = LlamaModel::load_from_file(&backend, &path, &LlamaModelParams::default())?;
     let mut out = stdout();
     writeln!(out, "{threads} threads; tokens per second")?;
-    for sequences in [1, 8, 16] {
+    for sequences in sequences {
         let mut ratios = Vec::new();
         for round in 0..rounds {
-            let bare = bare(&backend, &model, sequences, threads)?;
-            let ours = runtime.block_on(ours(&embedded, sequences, round))?;
+            let bare = bare(&backend, &model, sequences, threads, answer)?;
+            let ours = runtime.block_on(ours(&embedded, sequences, round, answer))?;
             ratios.push(ours.decode / bare.decode);
             writeln!(
                 out,
@@ -65,9 +69,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn bare(backend: &LlamaBackend, model: &LlamaModel, sequences: i32, threads: usize) -> Result<Speed, Box<dyn Error>> {
+fn bare(
+    backend: &LlamaBackend,
+    model: &LlamaModel,
+    sequences: i32,
+    threads: usize,
+    answer: i32,
+) -> Result<Speed, Box<dyn Error>> {
     let unified = std::env::var_os("UNIFIED").is_some();
-    let cells = if unified { PROMPT + sequences * ANSWER } else { sequences * (PROMPT + ANSWER) };
+    let cells = if unified { PROMPT + sequences * answer } else { sequences * (PROMPT + answer) };
     let parameters = LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(cells as u32))
         .with_n_batch(2048)
@@ -90,7 +100,7 @@ fn bare(backend: &LlamaBackend, model: &LlamaModel, sequences: i32, threads: usi
         context.copy_kv_cache_seq(0, sequence, None, None)?;
     }
     let started = Instant::now();
-    for step in 0..ANSWER {
+    for step in 0..answer {
         batch.clear();
         for sequence in 0..sequences {
             batch.add(LlamaToken(2000 + step * 16 + sequence), PROMPT + step, &[sequence], true)?;
@@ -98,10 +108,10 @@ fn bare(backend: &LlamaBackend, model: &LlamaModel, sequences: i32, threads: usi
         context.decode(&mut batch)?;
         context.synchronize();
     }
-    Ok(Speed { prefill, decode: f64::from(sequences * ANSWER) / started.elapsed().as_secs_f64() })
+    Ok(Speed { prefill, decode: f64::from(sequences * answer) / started.elapsed().as_secs_f64() })
 }
 
-async fn ours(embedded: &Embedded, sequences: i32, round: usize) -> Result<Speed, Box<dyn Error>> {
+async fn ours(embedded: &Embedded, sequences: i32, round: usize, answer: i32) -> Result<Speed, Box<dyn Error>> {
     let user = format!(
         "Tell me everything about the number {round}{sequences}. {}Write at least two thousand words, as one long \
          essay without headings, and never stop early.",
@@ -116,7 +126,7 @@ async fn ours(embedded: &Embedded, sequences: i32, round: usize) -> Result<Speed
         continuation: None,
     };
     let parameters =
-        Parameters { temperature: Some(0.8), top_p: 0.95, max_tokens: Some(ANSWER as usize), seed: round as u64 };
+        Parameters { temperature: Some(0.8), top_p: 0.95, max_tokens: Some(answer as usize), seed: round as u64 };
     // The first draw computes the prompt, the second finds it there.
     let (count, prompt_tokens, seconds) =
         draw(embedded, &prompt, &Parameters { max_tokens: Some(1), ..parameters.clone() }, 1).await?;

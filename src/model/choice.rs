@@ -159,7 +159,7 @@ pub async fn probe_ollama(base: &str) -> Option<Vec<String>> {
     struct Tag {
         name: String,
     }
-    let client = super::openai::http_client().no_proxy().build().ok()?;
+    let client = super::openai::http_client(base).build().ok()?;
     let ask = async {
         let mut reply = client.get(format!("{base}/api/tags")).send().await.ok()?.error_for_status().ok()?;
         let mut body = Vec::new();

@@ -437,7 +437,7 @@ impl Target {
 
 /// Fetches `url` into the partial file, taking it up where it was left.
 async fn from_web(url: &str, target: &Target, bytes: Option<u64>, file: &str, options: &Options) -> Result<(), Fetch> {
-    let client = http_client()
+    let client = http_client(url)
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(STALL_TIMEOUT)
         .build()

@@ -36,6 +36,8 @@ const CHUNK: usize = 128;
 const CELLS: usize = 256;
 /// Room for computed prompts and samples, in bytes; a request that needs more is decoded in a narrower batch.
 const CACHE_BYTES: usize = 1 << 30;
+/// Largest cache of a single sequence, in bytes.
+const LARGEST_SEQUENCE: usize = 2 << 30;
 /// Longest answer where nobody says, in tokens: for one function, and for anything else.
 const FUNCTION_TOKENS: usize = 320;
 const ANSWER_TOKENS: usize = 1024;
@@ -351,7 +353,7 @@ impl<'m> Engine<'m> {
         }
         self.make_room(cells)?;
         let room = self.room.as_mut().expect("room was made");
-        let width = room.slots.min(self.options.width);
+        let width = room.slots;
         let mut queue: VecDeque<usize> = (job.first..job.first.saturating_add(job.count)).collect();
         let is_needed = |style: usize| queue.iter().any(|index| index % styles.len() == style);
         for (number, style) in styles.iter().enumerate() {
@@ -452,16 +454,23 @@ impl<'m> Engine<'m> {
 
     /// A context with at least so many cells for each sequence.
     fn make_room(&mut self, cells: usize) -> Result<(), ModelError> {
-        if self.room.as_ref().is_some_and(|room| room.cells >= cells) {
-            return Ok(());
-        }
-        self.room = None;
         let model = self.model;
         let heads = (model.n_head() as usize).max(1);
         let cell_bytes =
             model.n_layer() as usize * 4 * model.n_head_kv() as usize * (model.n_embd().max(1) as usize / heads);
-        let fitting = CACHE_BYTES / cells.saturating_mul(cell_bytes).max(1);
-        let slots = fitting.saturating_sub(STYLES).clamp(1, self.options.width);
+        let sequence_bytes = cells.saturating_mul(cell_bytes).max(1);
+        if sequence_bytes > LARGEST_SEQUENCE {
+            return Err(ModelError::Engine(format!(
+                "one sample of {cells} tokens would take {} MiB of memory; shorten the spec or ask for fewer tokens",
+                sequence_bytes >> 20
+            )));
+        }
+        // A function of this request alone, not of those before it: results depend on the width.
+        let slots = (CACHE_BYTES / sequence_bytes).saturating_sub(STYLES).clamp(1, self.options.width);
+        if self.room.as_ref().is_some_and(|room| room.slots == slots && room.cells >= cells) {
+            return Ok(());
+        }
+        self.room = None;
         let sequences = slots + STYLES;
         let context_cells = u32::try_from(cells * sequences).ok().and_then(NonZeroU32::new);
         let threads = self.options.threads as i32;

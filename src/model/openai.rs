@@ -84,11 +84,18 @@ struct Refused {
     seed: AtomicBool,
 }
 
-/// A builder of HTTP clients with this program's TLS.
-pub(crate) fn http_client() -> reqwest::ClientBuilder {
+/// A builder of HTTP clients for `url`, with this program's TLS and the environment's proxies.
+///
+/// What begins with https stays https, and what runs on this machine is reached without a proxy.
+pub(crate) fn http_client(url: &str) -> reqwest::ClientBuilder {
     // An error says that it is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().user_agent(concat!("llmc/", env!("CARGO_PKG_VERSION")))
+    let url = reqwest::Url::parse(url).ok();
+    let is_local = matches!(url.as_ref().and_then(|url| url.host_str()), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let client = reqwest::Client::builder()
+        .user_agent(concat!("llmc/", env!("CARGO_PKG_VERSION")))
+        .https_only(url.is_some_and(|url| url.scheme() == "https"));
+    if is_local { client.no_proxy() } else { client }
 }
 
 impl OpenAi {
@@ -114,7 +121,7 @@ impl OpenAi {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let client = http_client()
+        let client = http_client(&base)
             .default_headers(headers)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT.min(options.timeout))
