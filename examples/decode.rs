@@ -26,6 +26,7 @@ const PROMPT: i32 = 128;
 struct Speed {
     prefill: f64,
     decode: f64,
+    decode_cpu: f64,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -46,27 +47,55 @@ fn main() -> Result<(), Box<dyn Error>> {
     let backend = ManuallyDrop::new(LlamaBackend {});
     let model = LlamaModel::load_from_file(&backend, &path, &LlamaModelParams::default())?;
     let mut out = stdout();
-    writeln!(out, "{threads} threads; tokens per second")?;
+    writeln!(
+        out,
+        "{threads} threads; tokens per second, and per second of CPU time, which a busy machine disturbs less"
+    )?;
     for sequences in sequences {
         let mut ratios = Vec::new();
         for round in 0..rounds {
-            let bare = bare(&backend, &model, sequences, threads, answer)?;
+            let mut tell = |what: &str, speed: &Speed| {
+                writeln!(
+                    out,
+                    "{sequences:2} sequences, {what:24} {:6.1} (CPU {:6.1}), prefill {:6.1}",
+                    speed.decode, speed.decode_cpu, speed.prefill
+                )
+            };
+            let plain = bare(&backend, &model, sequences, threads, answer, Layout { unified: false, flash: -1 })?;
+            tell("bare loop", &plain)?;
             let ours = runtime.block_on(ours(&embedded, sequences, round, answer))?;
-            ratios.push(ours.decode / bare.decode);
-            writeln!(
-                out,
-                "{sequences:2} sequences: bare {:6.1} (prefill {:6.1}), llmc {:6.1} (prefill {:6.1}), ratio {:.3}",
-                bare.decode,
-                bare.prefill,
-                ours.decode,
-                ours.prefill,
-                ours.decode / bare.decode
-            )?;
+            tell("llmc", &ours)?;
+            if round == 0 {
+                let unified = Layout { unified: true, flash: -1 };
+                tell("bare, one cache for all", &bare(&backend, &model, sequences, threads, answer, unified)?)?;
+                let slow = Layout { unified: false, flash: 0 };
+                tell("bare, no flash attention", &bare(&backend, &model, sequences, threads, answer, slow)?)?;
+            }
+            ratios.push((ours.decode / plain.decode, ours.decode_cpu / plain.decode_cpu));
         }
-        ratios.sort_by(f64::total_cmp);
-        writeln!(out, "{sequences:2} sequences: median ratio {:.3}", ratios[ratios.len() / 2])?;
+        let median = |mut ratios: Vec<f64>| {
+            ratios.sort_by(f64::total_cmp);
+            ratios[ratios.len() / 2]
+        };
+        let (wall, cpu) = ratios.into_iter().unzip();
+        writeln!(out, "{sequences:2} sequences: median ratio {:.3} (CPU {:.3})", median(wall), median(cpu))?;
     }
     Ok(())
+}
+
+/// How the bare loop keeps what it computed.
+struct Layout {
+    unified: bool,
+    /// llama.cpp's number: -1 lets it choose, 0 never, 1 always.
+    flash: i32,
+}
+
+/// CPU time of this process so far, in seconds.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // User and system time, in hundredths.
+    fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 fn bare(
@@ -75,9 +104,9 @@ fn bare(
     sequences: i32,
     threads: usize,
     answer: i32,
+    layout: Layout,
 ) -> Result<Speed, Box<dyn Error>> {
-    let unified = std::env::var_os("UNIFIED").is_some();
-    let cells = if unified { PROMPT + sequences * answer } else { sequences * (PROMPT + answer) };
+    let cells = if layout.unified { PROMPT + sequences * answer } else { sequences * (PROMPT + answer) };
     let parameters = LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(cells as u32))
         .with_n_batch(2048)
@@ -85,7 +114,8 @@ fn bare(
         .with_n_seq_max(sequences as u32)
         .with_n_threads(threads as i32)
         .with_n_threads_batch(threads as i32)
-        .with_kv_unified(unified)
+        .with_kv_unified(layout.unified)
+        .with_flash_attention_policy(layout.flash)
         .with_no_perf(true);
     let mut context = model.new_context(backend, parameters)?;
     let mut batch = LlamaBatch::new(2048, 1);
@@ -99,7 +129,7 @@ fn bare(
     for sequence in 1..sequences {
         context.copy_kv_cache_seq(0, sequence, None, None)?;
     }
-    let started = Instant::now();
+    let (started, cpu) = (Instant::now(), cpu_seconds());
     for step in 0..answer {
         batch.clear();
         for sequence in 0..sequences {
@@ -108,7 +138,9 @@ fn bare(
         context.decode(&mut batch)?;
         context.synchronize();
     }
-    Ok(Speed { prefill, decode: f64::from(sequences * answer) / started.elapsed().as_secs_f64() })
+    let tokens = f64::from(sequences * answer);
+    let decode = tokens / started.elapsed().as_secs_f64();
+    Ok(Speed { prefill, decode, decode_cpu: tokens / (cpu_seconds() - cpu) })
 }
 
 async fn ours(embedded: &Embedded, sequences: i32, round: usize, answer: i32) -> Result<Speed, Box<dyn Error>> {
@@ -132,8 +164,9 @@ async fn ours(embedded: &Embedded, sequences: i32, round: usize, answer: i32) ->
         draw(embedded, &prompt, &Parameters { max_tokens: Some(1), ..parameters.clone() }, 1).await?;
     debug_assert_eq!(count, 1);
     let prefill = prompt_tokens as f64 / seconds;
+    let cpu = cpu_seconds();
     let (tokens, _, seconds) = draw(embedded, &prompt, &parameters, sequences as usize).await?;
-    Ok(Speed { prefill, decode: tokens as f64 / seconds })
+    Ok(Speed { prefill, decode: tokens as f64 / seconds, decode_cpu: tokens as f64 / (cpu_seconds() - cpu) })
 }
 
 async fn draw(

@@ -1,6 +1,5 @@
 //! From a model's name to a model that can be sampled, and what can be reached from here.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -50,7 +50,8 @@ const USER_MARK: &str = "@@llmc:user@@";
 /// How the model is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Threads that compute; more than there are idle cores is slower.
+    /// Threads that compute, usually one less than there are cores: they wait for each other spinning, so that one
+    /// that has to share its core (with rustc, say) makes all of them many times slower.
     pub threads: usize,
     /// Samples decoded together at most, from 1 to 64.
     pub width: usize,
@@ -60,7 +61,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threads: std::thread::available_parallelism().map_or(1, usize::from), width: 16, kernels: None }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { threads: cores.saturating_sub(1).max(1), width: 16, kernels: None }
     }
 }
 

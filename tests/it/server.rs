@@ -89,9 +89,14 @@ impl Server {
             for stream in listener.incoming().flatten() {
                 let (log, most, at_once, answer) = (log.clone(), most.clone(), at_once.clone(), answer.clone());
                 thread::spawn(move || {
-                    most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    let _ = serve(stream, &log, &*answer);
-                    at_once.fetch_sub(1, Ordering::SeqCst);
+                    // A request counts until its answer begins, as the client may send the next one right after.
+                    serve(stream, &log, |request, number| {
+                        most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        let reply = answer(request, number);
+                        thread::sleep(reply.delay);
+                        at_once.fetch_sub(1, Ordering::SeqCst);
+                        reply
+                    })
                 });
             }
         });
@@ -117,7 +122,7 @@ impl Server {
 fn serve(
     stream: TcpStream,
     log: &Mutex<Vec<Received>>,
-    answer: &(dyn Fn(&Received, usize) -> Reply + Send + Sync),
+    answer: impl Fn(&Received, usize) -> Reply,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
@@ -142,7 +147,6 @@ fn serve(
         log.len() - 1
     };
     let reply = answer(&request, number);
-    thread::sleep(reply.delay);
     let mut stream = stream;
     write!(
         stream,
