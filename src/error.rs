@@ -100,7 +100,8 @@ impl Error {
 
     /// As a person reads it; mistakes in specs are rendered apart.
     pub fn render(&self, color: bool) -> String {
-        let paint = |code: &str, text: &str| if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
+        let paint =
+            |code: &str, text: &str| if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
         let mut text = format!("{}: {}", paint("1;31", "error"), self.message);
         for cause in &self.causes {
             let _ = write!(text, "\n  caused by: {cause}");
@@ -132,9 +133,8 @@ impl From<ModelError> for Error {
     fn from(error: ModelError) -> Self {
         match &error {
             ModelError::Settings(_) => Self::of(ExitCode::Usage, &error),
-            ModelError::Unauthorized { .. } => {
-                Self::of(ExitCode::Provider, &error).hint("is the key in the environment the right one for this server?")
-            }
+            ModelError::Unauthorized { .. } => Self::of(ExitCode::Provider, &error)
+                .hint("is the key in the environment the right one for this server?"),
             ModelError::Unreachable { .. } => Self::of(ExitCode::Provider, &error)
                 .hint("is the server running? `llmc models` shows what can be reached"),
             ModelError::Busy { .. } => {
@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn an_error_tells_what_why_and_what_to_do() {
         let disk = std::io::Error::other("no space left on device");
-        let error = Error::new(ExitCode::Internal, "failed to write `generated/src/slug.rs`").cause(disk).hint("make room");
+        let error =
+            Error::new(ExitCode::Internal, "failed to write `generated/src/slug.rs`").cause(disk).hint("make room");
         assert_eq!(
             error.render(false),
             "error: failed to write `generated/src/slug.rs`\n  caused by: no space left on device\nhint: make room"

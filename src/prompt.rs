@@ -103,11 +103,10 @@ impl Templates {
             BUILT_IN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
         if let Some(folder) = folder.filter(|folder| folder.is_dir()) {
             let read = |path: &Path| {
-                std::fs::read_to_string(path)
-                    .map_err(|source| PromptError::Read { path: path.to_owned(), source })
+                std::fs::read_to_string(path).map_err(|source| PromptError::Read { path: path.to_owned(), source })
             };
-            let entries = std::fs::read_dir(folder)
-                .map_err(|source| PromptError::Read { path: folder.to_owned(), source })?;
+            let entries =
+                std::fs::read_dir(folder).map_err(|source| PromptError::Read { path: folder.to_owned(), source })?;
             for entry in entries {
                 let path = entry.map_err(|source| PromptError::Read { path: folder.to_owned(), source })?.path();
                 let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
@@ -235,7 +234,8 @@ fn context(spec: &Spec, uses: &[Neighbour], shots: &[Neighbour]) -> Context {
 
 /// A doc comment with the description, then the examples as code.
 fn doc_comment(description: &str, examples: &[String]) -> String {
-    let comment = |line: &str| if line.trim().is_empty() { "///".to_owned() } else { format!("/// {}", line.trim_end()) };
+    let comment =
+        |line: &str| if line.trim().is_empty() { "///".to_owned() } else { format!("/// {}", line.trim_end()) };
     let mut lines: Vec<String> = description.lines().map(comment).collect();
     if !examples.is_empty() {
         lines.push("///".to_owned());
@@ -264,7 +264,8 @@ fn shown_examples(spec: &Spec) -> Vec<String> {
         })
         .collect();
     if let Some(tests) = &spec.tests {
-        let wanted = |line: &&str| !line.is_empty() && !line.starts_with("#[") && !line.starts_with("fn ") && *line != "}";
+        let wanted =
+            |line: &&str| !line.is_empty() && !line.starts_with("#[") && !line.starts_with("fn ") && *line != "}";
         lines.extend(tests.text.lines().map(str::trim).filter(wanted).map(str::to_owned));
     }
     lines

@@ -97,7 +97,9 @@ pub(crate) enum Command {
 
 /// `llmc init`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  llmc init demo\n  llmc init        in the current folder\n  llmc init --vcs none lib")]
+#[command(
+    after_help = "Examples:\n  llmc init demo\n  llmc init        in the current folder\n  llmc init --vcs none lib"
+)]
 pub(crate) struct InitArgs {
     /// Where; created if it does not exist
     #[arg(default_value = ".", value_name = "DIR")]
@@ -118,7 +120,9 @@ pub(crate) enum Vcs {
 
 /// `llmc check`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  llmc check\n  llmc check slugify\n  llmc check specs/slugify.yaml --message-format json")]
+#[command(
+    after_help = "Examples:\n  llmc check\n  llmc check slugify\n  llmc check specs/slugify.yaml --message-format json"
+)]
 pub(crate) struct CheckArgs {
     /// Specs by name or file; all of specs/ when none is given
     #[arg(value_name = "SPEC")]
@@ -208,7 +212,9 @@ fn temperature(text: &str) -> Result<f32, String> {
 
 /// `llmc show`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  llmc show slugify\n  llmc show slugify --samples        every sample of the last build, with its verdict\n  llmc show slugify --code")]
+#[command(
+    after_help = "Examples:\n  llmc show slugify\n  llmc show slugify --samples        every sample of the last build, with its verdict\n  llmc show slugify --code"
+)]
 pub(crate) struct ShowArgs {
     /// The spec, by name or file
     pub(crate) spec: String,
@@ -240,7 +246,9 @@ pub(crate) enum ModelsAction {
 
 /// `llmc schema`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  llmc schema spec > spec.schema.json\n\nIn an editor with YAML support, the first line of a spec can be:\n  # yaml-language-server: $schema=./spec.schema.json")]
+#[command(
+    after_help = "Examples:\n  llmc schema spec > spec.schema.json\n\nIn an editor with YAML support, the first line of a spec can be:\n  # yaml-language-server: $schema=./spec.schema.json"
+)]
 pub(crate) struct SchemaArgs {
     /// Of what
     #[arg(value_enum)]

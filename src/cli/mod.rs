@@ -217,17 +217,13 @@ fn options(cli: &Cli, workspace: Option<&Workspace>, sampling: Option<&SamplingA
     let places = places(&environment);
     let read = |path: &PathBuf| -> Result<Settings, Error> {
         match std::fs::read(path) {
-            Ok(bytes) => {
-                spec::parse_settings(&path.display().to_string(), &bytes).map_err(|mistakes| Error {
-                    exit: ExitCode::Usage,
-                    message: "the settings can't be used".to_owned(),
-                    ..Error::spec(vec![mistakes])
-                })
-            }
+            Ok(bytes) => spec::parse_settings(&path.display().to_string(), &bytes).map_err(|mistakes| Error {
+                exit: ExitCode::Usage,
+                message: "the settings can't be used".to_owned(),
+                ..Error::spec(vec![mistakes])
+            }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),
-            Err(error) => {
-                Err(Error::new(ExitCode::Usage, format!("failed to read `{}`", path.display())).cause(error))
-            }
+            Err(error) => Err(Error::new(ExitCode::Usage, format!("failed to read `{}`", path.display())).cause(error)),
         }
     };
     Ok(Options {
@@ -314,8 +310,10 @@ async fn check(
         output.mistakes(mistakes);
     }
     let wrong = found.iter().filter(|mistakes| mistakes.has_errors()).count();
-    let warnings = found.iter().flat_map(|mistakes| &mistakes.list).filter(|one| one.severity == Severity::Warning).count();
-    let right = valid.len() + found.iter().filter(|one| !valid.iter().any(|spec| spec.path == one.path)).count() - wrong;
+    let warnings =
+        found.iter().flat_map(|mistakes| &mistakes.list).filter(|one| one.severity == Severity::Warning).count();
+    let right =
+        valid.len() + found.iter().filter(|one| !valid.iter().any(|spec| spec.path == one.path)).count() - wrong;
     if wrong > 0 {
         let message = format!("{} invalid, {} valid", report::count(wrong, "spec"), right);
         return Err(Error::new(ExitCode::Spec, message));
@@ -339,7 +337,10 @@ fn prompt(session: &Session, name: &str, from: &std::path::Path, output: &Output
         Output::data(&format!("{value}\n"));
         return Ok(ExitCode::Done);
     }
-    let mut text = format!("# system\n{}\n\n# user\n{}\n\n# the answer begins with\n{}\n", prompt.system, prompt.user, prompt.opening);
+    let mut text = format!(
+        "# system\n{}\n\n# user\n{}\n\n# the answer begins with\n{}\n",
+        prompt.system, prompt.user, prompt.opening
+    );
     if let Some(continuation) = &prompt.continuation {
         text.push_str(&format!("\n# or, as plain text to continue\n{}{}\n", continuation.text, continuation.opening));
     }

@@ -24,7 +24,8 @@ pub(super) fn show(session: &Session, args: &ShowArgs, from: &Path, output: &Out
         return samples(session, name, output);
     }
     let missing = |_| {
-        Error::new(ExitCode::Usage, format!("`{name}` has no artifact yet")).hint(format!("`llmc build {name}` makes one"))
+        Error::new(ExitCode::Usage, format!("`{name}` has no artifact yet"))
+            .hint(format!("`llmc build {name}` makes one"))
     };
     if args.code {
         Output::data(&std::fs::read_to_string(session.workspace.path(&paths::code(name))).map_err(missing)?);
@@ -79,7 +80,12 @@ fn summary(provenance: &Provenance) -> String {
         let caveat = if rate.fixed { "" } else { "; sampling stopped early, so this describes and proves nothing" };
         rows.push((
             "pass rate",
-            format!("{:.0}% (95% interval {:.0}% to {:.0}%{caveat})", rate.rate * 100.0, rate.low * 100.0, rate.high * 100.0),
+            format!(
+                "{:.0}% (95% interval {:.0}% to {:.0}%{caveat})",
+                rate.rate * 100.0,
+                rate.low * 100.0,
+                rate.high * 100.0
+            ),
         ));
     }
     let clusters: Vec<String> = statistics

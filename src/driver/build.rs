@@ -17,7 +17,8 @@ use crate::ledger::SampleLog;
 use crate::options::Plan;
 use crate::prompt::Prompt;
 use crate::provenance::{
-    self, Counts, CrateRecord, PassRate, Provenance, SamplingRecord, SpecRecord, Statistics, ToolchainRecord, Usage, UseRecord,
+    self, Counts, CrateRecord, PassRate, Provenance, SamplingRecord, SpecRecord, Statistics, ToolchainRecord, Usage,
+    UseRecord,
 };
 use crate::repo::{Change, CommitMessage, HeadState, IdentityOverrides, Repo};
 use crate::sandbox;
@@ -156,10 +157,11 @@ fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<E
             Error::new(ExitCode::Spec, format!("`{}` and `{other}` have the same name", target.loaded.path))
                 .hint("rename one of them: the name is the generated module"),
         ),
-        Freshness::HandEdited(files) if !session.options.overwrite => Some(
-            Error::new(ExitCode::Difference, format!("`{name}` was edited by hand: {}", files.join(", ")))
-                .hint(format!("`git checkout` the files, or `llmc build {name} --overwrite` to build over the changes")),
-        ),
+        Freshness::HandEdited(files) if !session.options.overwrite => {
+            Some(Error::new(ExitCode::Difference, format!("`{name}` was edited by hand: {}", files.join(", "))).hint(
+                format!("`git checkout` the files, or `llmc build {name} --overwrite` to build over the changes"),
+            ))
+        }
         _ if session.options.locked => {
             let why = match freshness {
                 Freshness::Stale(why) => why.as_str(),
@@ -168,8 +170,11 @@ fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<E
                 _ => "--no-cache asks for fresh samples",
             };
             Some(
-                Error::new(ExitCode::Difference, format!("`{name}` is not up to date, and --locked forbids to sample: {why}"))
-                    .hint(format!("`llmc build {name}` without --locked, then commit")),
+                Error::new(
+                    ExitCode::Difference,
+                    format!("`{name}` is not up to date, and --locked forbids to sample: {why}"),
+                )
+                .hint(format!("`llmc build {name}` without --locked, then commit")),
             )
         }
         _ => None,
@@ -224,11 +229,7 @@ fn fresh(session: &Session, target: &Target, repo: Option<&Repo>, started: Insta
 }
 
 /// The sources of the artifacts that a spec uses, by name. Those that do not exist yet are stubs.
-pub(super) fn used_sources(
-    session: &Session,
-    spec: &Spec,
-    specs: &[Loaded],
-) -> Result<Vec<(String, String)>, Error> {
+pub(super) fn used_sources(session: &Session, spec: &Spec, specs: &[Loaded]) -> Result<Vec<(String, String)>, Error> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     let mut wanted = spec.uses.clone();
     while let Some(name) = wanted.pop() {
@@ -256,7 +257,10 @@ async fn build_one(
     let spec = &loaded.spec;
     for used in &spec.uses {
         if !session.workspace.path(&paths::code(used)).is_file() {
-            return Err(Error::new(ExitCode::NoCandidate, format!("`{}` uses `{used}`, which was not built", spec.name)));
+            return Err(Error::new(
+                ExitCode::NoCandidate,
+                format!("`{}` uses `{used}`, which was not built", spec.name),
+            ));
         }
     }
     for mistakes in std::iter::once(&loaded.warnings).filter(|warnings| !warnings.list.is_empty()) {
@@ -302,13 +306,14 @@ async fn build_one(
         jobs: session.options.jobs,
     };
     let teller = session.tell.clone();
-    let samples = draw::draw(&job, &mut log, &session.interrupt, &mut |event| tell(&teller, event)).await.map_err(
-        |error| match error {
-            DrawError::Model(error) => Error::from(error),
-            DrawError::Validate(error) => Error::from(error),
-            DrawError::Interrupted => Error::interrupted(),
-        },
-    )?;
+    let samples =
+        draw::draw(&job, &mut log, &session.interrupt, &mut |event| tell(&teller, event)).await.map_err(|error| {
+            match error {
+                DrawError::Model(error) => Error::from(error),
+                DrawError::Validate(error) => Error::from(error),
+                DrawError::Interrupted => Error::interrupted(),
+            }
+        })?;
     if let Some(problem) = log.problem() {
         session.tell(Event::Warning(format!("the record of samples in .llmc/samples is not whole: {problem}")));
     }
@@ -335,7 +340,8 @@ async fn build_one(
     if let Some(repo) = repo {
         finished.commit = commit(session, repo, spec, &files, &provenance)?;
     } else if !session.options.no_commit {
-        session.tell(Event::Note("this is no git repository: the files are written, and nothing is committed".to_owned()));
+        session
+            .tell(Event::Note("this is no git repository: the files are written, and nothing is committed".to_owned()));
     }
     finished.seconds = started.elapsed().as_secs_f64();
     Ok(finished)
@@ -471,7 +477,8 @@ fn none_passed(spec: &Spec, samples: &Samples, models: &[String]) -> Error {
         (drawn * 4).clamp(16, 128)
     ));
     if models.iter().any(|model| model.starts_with("embedded/")) {
-        let larger = if models.iter().any(|model| model.contains("1.5b")) { "" } else { "`--model embedded/1.5b`, or " };
+        let larger =
+            if models.iter().any(|model| model.contains("1.5b")) { "" } else { "`--model embedded/1.5b`, or " };
         error = error.hint(format!(
             "the embedded model is small: {larger}a stronger one in llmc.yaml, e.g. `model: openai/gpt-5-mini` \
              (with OPENAI_API_KEY), or any local server by `providers: {{ openai: {{ base_url: … }} }}`"

@@ -153,7 +153,7 @@ fn source(options: &Options, name: &str) -> Result<ModelSource, ModelError> {
     match (ModelSource::parse(&expand(name)), file) {
         (Ok(ModelSource::Pinned(pinned)), _) => Ok(ModelSource::Pinned(pinned)),
         (_, Some(file)) => ModelSource::parse(&expand(&file)).map(|source| match source {
-            ModelSource::Pinned(_) => ModelSource::File(PathBuf::from(expand(&file))),
+            ModelSource::Pinned(_) => ModelSource::File(expand(&file).into()),
             other => other,
         }),
         (parsed, None) => parsed,
@@ -173,7 +173,7 @@ async fn open_embedded(options: &Options, named: &Named, teller: &Tell) -> Resul
     if let Some(width) = layers.iter().find_map(|layer| layer.width) {
         engine.width = width;
     }
-    Ok(Arc::new(Embedded::load(&located, engine).await?))
+    Ok(Arc::new(Embedded::load(&located.path, &located.digest, &located.name, &engine).await?))
 }
 
 #[cfg(not(feature = "embedded"))]
@@ -194,8 +194,12 @@ pub async fn models(options: &Options) -> (Vec<Reach>, Result<Chosen, Error>) {
         let (usable, state) = match (cfg!(feature = "embedded"), here) {
             (false, _) => (false, "this llmc was built without the feature `embedded`".to_owned()),
             (true, true) => (true, format!("{megabytes} MB, in the cache")),
-            (true, false) if options.offline => (false, "not in the cache, and --offline forbids to fetch it".to_owned()),
-            (true, false) => (true, format!("{megabytes} MB, fetched on first use or by `llmc models pull {}`", pinned.alias)),
+            (true, false) if options.offline => {
+                (false, "not in the cache, and --offline forbids to fetch it".to_owned())
+            }
+            (true, false) => {
+                (true, format!("{megabytes} MB, fetched on first use or by `llmc models pull {}`", pinned.alias))
+            }
         };
         listed.push(Reach { name: format!("embedded/{}", pinned.name), usable, state });
     }
@@ -240,7 +244,10 @@ pub async fn models(options: &Options) -> (Vec<Reach>, Result<Chosen, Error>) {
 pub async fn pull(options: &Options, name: &str, teller: &Tell, interrupt: &Interrupt) -> Result<(), Error> {
     let source = ModelSource::parse(name)?;
     if matches!(source, ModelSource::File(_)) {
-        return Err(Error::new(ExitCode::Usage, format!("`{name}` is a file on this machine; there is nothing to fetch")));
+        return Err(Error::new(
+            ExitCode::Usage,
+            format!("`{name}` is a file on this machine; there is nothing to fetch"),
+        ));
     }
     let files = files(options, teller);
     let located = tokio::select! {

@@ -30,11 +30,7 @@ const READ_LIMIT: u64 = 2 << 20;
 /// Reads the specs that the user named (by name or file; all of `specs/` when none is), and those that they use.
 ///
 /// Returns the valid ones, those that are used before those that use them, and the mistakes of the others.
-pub fn load_specs(
-    session: &Session,
-    named: &[String],
-    from: &Path,
-) -> Result<(Vec<Loaded>, Vec<Diagnostics>), Error> {
+pub fn load_specs(session: &Session, named: &[String], from: &Path) -> Result<(Vec<Loaded>, Vec<Diagnostics>), Error> {
     let all = session.workspace.specs()?;
     let mut paths = if named.is_empty() { all.clone() } else { Vec::new() };
     for name in named {
@@ -95,9 +91,10 @@ pub fn load_specs(
 fn uses_mistakes(path: &str, text: &str, missing: &[&String]) -> Diagnostics {
     let mut mistakes = Diagnostics { path: path.to_owned(), text: text.to_owned(), list: Vec::new() };
     for name in missing {
-        let place = text.lines().enumerate().skip_while(|(_, line)| !line.starts_with("uses")).find_map(|(at, line)| {
-            line.find(name.as_str()).map(|column| (at + 1, line[..column].chars().count() + 1))
-        });
+        let place =
+            text.lines().enumerate().skip_while(|(_, line)| !line.starts_with("uses")).find_map(|(at, line)| {
+                line.find(name.as_str()).map(|column| (at + 1, line[..column].chars().count() + 1))
+            });
         let (line, column) = place.unwrap_or((1, 1));
         mistakes.push(Diagnostic {
             severity: spec::Severity::Error,
@@ -142,7 +139,10 @@ fn resolve(session: &Session, name: &str, from: &Path, all: &[String]) -> Result
             return Err(Error::new(ExitCode::Usage, format!("no file `{name}`")));
         }
         if name.ends_with(".yml") {
-            return Err(Error::new(ExitCode::Usage, format!("`{name}` must be named `.yaml`, so that its name is one")));
+            return Err(Error::new(
+                ExitCode::Usage,
+                format!("`{name}` must be named `.yaml`, so that its name is one"),
+            ));
         }
         return Ok(session.workspace.relative(from, Path::new(name))?);
     }

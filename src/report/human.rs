@@ -154,7 +154,8 @@ impl Human {
             Status::Fresh => {
                 self.fresh += 1;
                 if self.verbosity > Verbosity::Quiet {
-                    let commit = finished.commit.as_deref().map(|commit| format!(", now committed as {}", short(commit)));
+                    let commit =
+                        finished.commit.as_deref().map(|commit| format!(", now committed as {}", short(commit)));
                     self.print(GREEN, "Fresh", &format!("{}{}", finished.spec, commit.unwrap_or_default()));
                 }
             }

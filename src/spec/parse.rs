@@ -13,8 +13,8 @@ use syn::visit::Visit as _;
 use super::interface::{Mentions, Mistake, bounds_mistake, syntax_mistake};
 use super::yaml::{self, At, Node, Resolved, Scalar, Value};
 use super::{
-    Budget, Dependency, Diagnostic, Diagnostics, Example, Expect, Form, Interface, Policy, PromptOptions, Property, Sampling,
-    Severity, Snippet, Spec, Stop,
+    Budget, Dependency, Diagnostic, Diagnostics, Example, Expect, Form, Interface, Policy, PromptOptions, Property,
+    Sampling, Severity, Snippet, Spec, Stop,
 };
 use crate::syntax::{check_bounds, deep};
 

@@ -68,7 +68,9 @@ pub fn parse_settings(path: &str, bytes: &[u8]) -> Result<Settings, Diagnostics>
 
 impl Reader {
     fn settings(&mut self, root: &Node) -> Settings {
-        let Some(fields) = self.fields(root.at, root, "the settings", SETTINGS_KEYS) else { return Settings::default() };
+        let Some(fields) = self.fields(root.at, root, "the settings", SETTINGS_KEYS) else {
+            return Settings::default();
+        };
         let mut settings = Settings::default();
         if let Some((key, node)) = fields.get("model") {
             settings.model = self.model(key, node);
@@ -118,7 +120,8 @@ impl Reader {
         if let (Some(name), Some((_, node))) = (&api_key_env, fields.get("api_key_env"))
             && !name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
         {
-            let help = "a key never stands in a file of a workspace: `api_key_env: MY_KEY`, and MY_KEY in the environment";
+            let help =
+                "a key never stands in a file of a workspace: `api_key_env: MY_KEY`, and MY_KEY in the environment";
             self.error_with(node.at, "`api_key_env` must be the name of an environment variable", help);
         }
         let mut integer = |name: &str, most: i128| {
@@ -134,7 +137,9 @@ impl Reader {
     }
 
     fn embedded(&mut self, key: At, node: &Node) -> EmbeddedSettings {
-        let Some(fields) = self.fields(key, node, "embedded", EMBEDDED_KEYS) else { return EmbeddedSettings::default() };
+        let Some(fields) = self.fields(key, node, "embedded", EMBEDDED_KEYS) else {
+            return EmbeddedSettings::default();
+        };
         let file = fields.get("file").and_then(|(key, node)| self.text(key, node, "file"));
         let file = file.map(|scalar| scalar.snippet.text.clone());
         let mut integer = |name: &str, most: i128| {
@@ -158,7 +163,10 @@ mod tests {
         assert_eq!(settings.model, ["openai/a", "embedded/0.5b"]);
         assert_eq!(settings.sampling.samples, Some(4));
         assert_eq!(settings.openai.api_key_env.as_deref(), Some("MY_KEY"));
-        assert_eq!(settings.embedded, EmbeddedSettings { file: Some("~/m.gguf".into()), threads: None, width: Some(8) });
+        assert_eq!(
+            settings.embedded,
+            EmbeddedSettings { file: Some("~/m.gguf".into()), threads: None, width: Some(8) }
+        );
         assert_eq!(parse_settings("llmc.yaml", b"# nothing\n"), Ok(Settings::default()));
     }
 

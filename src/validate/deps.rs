@@ -185,7 +185,9 @@ fn read_built(bytes: &[u8]) -> Option<Built> {
 /// The packages of a `Cargo.lock`, but for our own.
 fn locked(lock: &str) -> Vec<Locked> {
     let value = |entry: &str, key: &str| {
-        entry.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"').map(str::to_owned))
+        entry
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"').map(str::to_owned))
     };
     lock.split("[[package]]")
         .skip(1)
