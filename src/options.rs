@@ -142,3 +142,60 @@ impl Options {
 fn first<L, T>(layers: &[&L], get: impl Fn(&L) -> Option<T>) -> Option<T> {
     layers.iter().find_map(|layer| get(layer))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec;
+
+    fn options() -> Options {
+        Options {
+            offline: false,
+            locked: false,
+            no_commit: false,
+            no_cache: false,
+            overwrite: false,
+            jobs: 1,
+            model: None,
+            sampling: Sampling::default(),
+            workspace: Settings::default(),
+            user: Settings::default(),
+            places: Places { cache: "c".into(), settings: "s".into(), temp: "t".into(), home: None },
+            environment: Environment::fixed(BTreeMap::new()),
+        }
+    }
+
+    fn spec(more: &str) -> Spec {
+        let text = format!("llmc: 1\nname: f\ndescription: d\nsignature: 'fn f(x: u8) -> u8'\n{more}");
+        spec::parse("f.yaml", "f", text.as_bytes()).expect("the spec is valid").0
+    }
+
+    #[test]
+    fn a_flag_beats_the_spec_which_beats_the_workspace_which_beats_the_user() {
+        let mut options = options();
+        let plan = options.plan(&spec(""));
+        assert_eq!((plan.samples, plan.parameters.seed, plan.stop), (DEFAULT_SAMPLES, DEFAULT_SEED, Stop::Agree));
+        assert!(plan.models.is_empty() && plan.parameters.temperature.is_none());
+
+        options.user.sampling.samples = Some(1);
+        options.user.model = vec!["openai/user".into()];
+        assert_eq!(options.plan(&spec("")).samples, 1);
+        options.workspace.sampling.samples = Some(2);
+        assert_eq!(options.plan(&spec("")).samples, 2);
+        assert_eq!(options.plan(&spec("")).models, ["openai/user"]);
+        let own = spec("sampling: { samples: 3 }\nmodel: [openai/a, embedded/0.5b]\n");
+        assert_eq!(options.plan(&own).samples, 3);
+        assert_eq!(options.plan(&own).models, ["openai/a", "embedded/0.5b"]);
+        options.sampling.samples = Some(4);
+        options.model = Some("openai/flag".into());
+        assert_eq!(options.plan(&own).samples, 4);
+        assert_eq!(options.plan(&own).models, ["openai/flag"]);
+    }
+
+    #[test]
+    fn an_environment_never_shows_what_it_holds() {
+        let environment = Environment::fixed(BTreeMap::from([("KEY".to_owned(), "sk-secret".to_owned())]));
+        assert_eq!(environment.get("KEY").as_deref(), Some("sk-secret"));
+        assert_eq!(format!("{environment:?}"), "Environment");
+    }
+}

@@ -302,3 +302,86 @@ fn shown_checks(spec: &Spec) -> String {
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec;
+
+    const SPEC: &str = r#"llmc: 1
+name: nth
+description: |
+  The item at an index.
+
+  Or nothing.
+signature: "pub fn nth(items: &[HashMap<u8, u8>], at: usize) -> Option<HashMap<u8, u8>>"
+examples:
+  - call: nth(&[], 3)
+    returns: None
+  - call: nth(&[], 4)
+    holds: result.is_none()
+  - call: nth(&[], 5)
+    matches: None
+  - call: nth(&[], usize::MAX)
+    returns: None
+    hidden: true
+properties:
+  - name: hidden_property
+    forall: { secret: u8 }
+    holds: secret == secret
+    hidden: true
+tests: |
+  #[test]
+  fn shown() { assert!(nth(&[], 0).is_none()); }
+hidden_tests: |
+  #[test]
+  fn concealed() { assert!(nth(&[], 77).is_none()); }
+"#;
+
+    fn prompt(text: &str) -> Prompt {
+        let (spec, _) = spec::parse("nth.yaml", "nth", text.as_bytes()).expect("the spec is valid");
+        Templates::load(None).expect("the built-in templates are valid").render(&spec, &[], &[]).expect("they render")
+    }
+
+    #[test]
+    fn the_prompt_holds_what_is_shown_and_nothing_that_is_hidden() {
+        let prompt = prompt(SPEC);
+        let all = serde_json::to_string(&prompt).expect("a prompt is JSON");
+        for shown in ["nth(&[], 3)", "result.is_none()", "matches!(nth(&[], 5), None)", "fn shown()", "std::fs"] {
+            assert!(all.contains(shown), "{shown}");
+        }
+        for hidden in ["usize::MAX", "secret", "hidden_property", "concealed", "77"] {
+            assert!(!all.contains(hidden), "{hidden}");
+        }
+    }
+
+    #[test]
+    fn the_answer_is_opened_with_imports_and_signature() {
+        let prompt = prompt(SPEC);
+        let lines = "use std::collections::HashMap;\n\n\
+                     pub fn nth(items: &[HashMap<u8, u8>], at: usize) -> Option<HashMap<u8, u8>> {";
+        assert_eq!(prompt.opening, format!("```rust\n{lines}"));
+        let continuation = prompt.continuation.expect("a single function can be continued");
+        assert_eq!(continuation.opening, lines);
+        assert!(continuation.text.ends_with("/// assert!(nth(&[], 0).is_none()); }\n"), "{}", continuation.text);
+    }
+
+    #[test]
+    fn several_items_are_not_continued_but_only_fenced() {
+        let text = "llmc: 1\nname: two\ndescription: Two.\ninterface: |\n  pub fn a() -> u8;\n  pub fn b() -> u8;\nexamples:\n  - { call: a(), returns: 1 }\n";
+        let (spec, _) = spec::parse("two.yaml", "two", text.as_bytes()).expect("the spec is valid");
+        let templates = Templates::load(None).expect("the built-in templates are valid");
+        let prompt = templates.render(&spec, &[], &[]).expect("they render");
+        assert_eq!(prompt.opening, "```rust\n");
+        assert!(prompt.continuation.is_none());
+    }
+
+    #[test]
+    fn a_template_that_is_not_there_is_named() {
+        let text = format!("{SPEC}prompt: {{ template: fancy }}\n");
+        let (spec, _) = spec::parse("nth.yaml", "nth", text.as_bytes()).expect("the spec is valid");
+        let templates = Templates::load(None).expect("the built-in templates are valid");
+        let error = templates.render(&spec, &[], &[]).expect_err("there is no such template");
+        assert_eq!(error.to_string(), "no template `fancy`: neither built in nor in templates/");
+    }
+}

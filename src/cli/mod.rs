@@ -296,7 +296,7 @@ async fn check(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let (valid, mut found) = driver::load_specs(session, specs, from)?;
-    let compiled = driver::check(session, &valid).await?;
+    let compiled = driver::check(session, &valid, &valid).await?;
     for (loaded, compiled) in valid.iter().zip(compiled) {
         let mut both = loaded.warnings.clone();
         both.path = compiled.path;

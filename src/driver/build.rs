@@ -269,7 +269,7 @@ async fn build_one(
         }
     }
     // A spec that could never pass costs no tokens.
-    let mistakes = specs::check(session, std::slice::from_ref(loaded)).await?;
+    let mistakes = specs::check(session, std::slice::from_ref(loaded), all).await?;
     if let Some(mistakes) = mistakes.into_iter().find(Diagnostics::has_errors) {
         summary.mistakes.push(mistakes);
         return Err(Error::new(ExitCode::Spec, format!("the checks of `{}` do not compile", spec.name)));

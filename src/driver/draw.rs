@@ -73,8 +73,13 @@ pub(super) struct Job<'a> {
     pub(super) jobs: usize,
 }
 
-/// What judging a candidate gave: its index among those judged, and the verdict.
-type Judgement = (String, Result<Verdict, ValidateError>);
+/// What a task away from the draw loop came to.
+enum Done {
+    /// The Rust in a completion was found, or not.
+    Extracted { completion: Completion, model: usize, found: Result<(Candidate, String), Verdict> },
+    /// The candidate with this normalised text was judged.
+    Judged { key: String, verdict: Result<Verdict, ValidateError> },
+}
 
 /// Draws the samples of one spec and judges each.
 pub(super) async fn draw(
@@ -92,7 +97,7 @@ pub(super) async fn draw(
     let mut drawing_result: Option<Result<(), ModelError>> = None;
 
     let permits = Arc::new(Semaphore::new(job.jobs.max(1)));
-    let mut judging: JoinSet<Judgement> = JoinSet::new();
+    let mut judging: JoinSet<Done> = JoinSet::new();
     let mut pool = Pool { samples: Samples::default(), verdicts: HashMap::new(), tokens: 0 };
     let deadline = job.budget.seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
 
@@ -124,15 +129,24 @@ pub(super) async fn draw(
                         tokens: completion.completion_tokens,
                     });
                     let model = owner(&requests, completion.index);
-                    pool.take(job, completion, model, &permits, &mut judging, log, tell);
-                    if pool.satisfied(job.stop) {
-                        drawn.close();
-                    }
+                    let spec = job.spec.clone();
+                    judging.spawn_blocking(move || {
+                        let found = candidate::from_completion(&completion.text, completion.finish, &spec);
+                        let found = found.map(|candidate| {
+                            let key = candidate::normalised(&candidate);
+                            (candidate, key)
+                        });
+                        Done::Extracted { completion, model, found }
+                    });
                 }
             },
             Some(judged) = judging.join_next(), if !judging.is_empty() => {
-                let (key, verdict) = judged.expect("judging does not panic");
-                pool.settle(job, &key, &verdict?, log, tell);
+                match judged.expect("judging does not panic") {
+                    Done::Extracted { completion, model, found } => {
+                        pool.take(job, completion, model, found, &permits, &mut judging, log, tell);
+                    }
+                    Done::Judged { key, verdict } => pool.settle(job, &key, &verdict?, log, tell),
+                }
                 if pool.satisfied(job.stop) {
                     drawn.close();
                 }
@@ -183,23 +197,23 @@ struct Waiting {
 }
 
 impl Pool {
-    /// Takes in a completion: finds its Rust, and has it judged unless the same program was judged before.
+    /// Takes in a completion whose Rust was looked for, and has it judged unless the same program was before.
     #[expect(clippy::too_many_arguments, reason = "they are the draw loop's own state")]
     fn take(
         &mut self,
         job: &Job<'_>,
         completion: Completion,
         model: usize,
+        found: Result<(Candidate, String), Verdict>,
         permits: &Arc<Semaphore>,
-        judging: &mut JoinSet<Judgement>,
+        judging: &mut JoinSet<Done>,
         log: &mut SampleLog,
         tell: &mut (dyn FnMut(Event) + Send),
     ) {
-        let candidate = match candidate::from_completion(&completion.text, completion.finish, job.spec) {
-            Ok(candidate) => candidate,
+        let (candidate, key) = match found {
+            Ok(found) => found,
             Err(verdict) => return self.push(job, completion, model, None, verdict, log, tell),
         };
-        let key = candidate::normalised(&candidate);
         if let Some((known, waiting)) = self.verdicts.get_mut(&key) {
             match known.clone() {
                 Some(verdict) => self.push(job, completion, model, Some(candidate), verdict, log, tell),
@@ -213,7 +227,7 @@ impl Pool {
         judging.spawn(async move {
             let _permit = permits.acquire().await.expect("the semaphore is never closed");
             let verdict = tokio::task::spawn_blocking(move || validator.judge(&checks, &judged)).await;
-            (judged_key, verdict.expect("judging does not panic"))
+            Done::Judged { key: judged_key, verdict: verdict.expect("judging does not panic") }
         });
     }
 

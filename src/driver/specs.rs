@@ -173,12 +173,14 @@ fn read(session: &Session, path: &str) -> Result<Vec<u8>, Error> {
 }
 
 /// Compiles the checks of valid specs against a stub of their interface. Returns the mistakes, spec by spec.
-pub async fn check(session: &mut Session, specs: &[Loaded]) -> Result<Vec<Diagnostics>, Error> {
+///
+/// `all` holds the specs that they use, too.
+pub async fn check(session: &mut Session, specs: &[Loaded], all: &[Loaded]) -> Result<Vec<Diagnostics>, Error> {
     let validator = session.validator()?;
     let permits = Arc::new(tokio::sync::Semaphore::new(session.options.jobs.max(1)));
     let mut tasks = Vec::new();
     for loaded in specs {
-        let uses = super::build::used_sources(session, &loaded.spec, specs)?;
+        let uses = super::build::used_sources(session, &loaded.spec, all)?;
         let (validator, loaded, permits) = (validator.clone(), loaded.clone(), permits.clone());
         tasks.push(tokio::spawn(async move {
             let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");

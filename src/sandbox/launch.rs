@@ -192,6 +192,9 @@ fn input(bytes: &[u8]) -> io::Result<Stdio> {
 }
 
 #[cfg(target_env = "gnu")]
+/// The scheduling priority of candidates and of rustc, from 0 (as llmc itself) to 19 (last).
+const NICE: libc::c_int = 10;
+
 type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
 type Resource = libc::c_int;
@@ -235,6 +238,9 @@ fn grow_stack() {
 fn new_session() -> io::Result<()> {
     // SAFETY: no preconditions.
     check(unsafe { libc::setsid() })?;
+    // A model that runs in this process waits for its slowest thread: candidates take the time that is left over.
+    // SAFETY: no memory is involved. Where it is refused the candidate is only less polite.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
     Ok(())
 }
 

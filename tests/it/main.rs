@@ -1,5 +1,11 @@
 //! All integration tests, in one binary.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod build;
+mod cli;
+#[cfg(feature = "embedded")]
+mod end_to_end;
+mod env;
 mod freeze;
 mod house;
 mod model;
