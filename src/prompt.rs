@@ -264,11 +264,22 @@ fn shown_examples(spec: &Spec) -> Vec<String> {
         })
         .collect();
     if let Some(tests) = &spec.tests {
-        let wanted =
-            |line: &&str| !line.is_empty() && !line.starts_with("#[") && !line.starts_with("fn ") && *line != "}";
-        lines.extend(tests.text.lines().map(str::trim).filter(wanted).map(str::to_owned));
+        lines.extend(tests.text.lines().map(str::trim).filter_map(statement).map(str::to_owned));
     }
     lines
+}
+
+/// What a line of a test states, without the test around it.
+fn statement(line: &str) -> Option<&str> {
+    match line {
+        "" | "}" => None,
+        _ if line.starts_with("#[") => None,
+        _ if line.starts_with("fn ") => {
+            let body = line.split_once('{')?.1.trim().strip_suffix('}')?.trim();
+            (!body.is_empty()).then_some(body)
+        }
+        _ => Some(line),
+    }
 }
 
 /// The shown examples, properties and tests as Rust tests.
@@ -363,7 +374,7 @@ hidden_tests: |
         assert_eq!(prompt.opening, format!("```rust\n{lines}"));
         let continuation = prompt.continuation.expect("a single function can be continued");
         assert_eq!(continuation.opening, lines);
-        assert!(continuation.text.ends_with("/// assert!(nth(&[], 0).is_none()); }\n"), "{}", continuation.text);
+        assert!(continuation.text.ends_with("/// assert!(nth(&[], 0).is_none());\n"), "{}", continuation.text);
     }
 
     #[test]
