@@ -3,3 +3,5 @@
 pub mod celsius;
 
 pub mod count_vowels;
+
+pub mod fizzbuzz;
