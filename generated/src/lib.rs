@@ -5,3 +5,5 @@ pub mod celsius;
 pub mod count_vowels;
 
 pub mod fizzbuzz;
+
+pub mod gcd;
