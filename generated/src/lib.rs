@@ -7,3 +7,5 @@ pub mod count_vowels;
 pub mod fizzbuzz;
 
 pub mod gcd;
+
+pub mod is_prime;
