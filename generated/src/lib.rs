@@ -9,3 +9,5 @@ pub mod fizzbuzz;
 pub mod gcd;
 
 pub mod is_prime;
+
+pub mod merge_sorted;
