@@ -11,3 +11,5 @@ pub mod gcd;
 pub mod is_prime;
 
 pub mod merge_sorted;
+
+pub mod parity;
