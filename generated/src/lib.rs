@@ -13,3 +13,5 @@ pub mod is_prime;
 pub mod merge_sorted;
 
 pub mod parity;
+
+pub mod second_largest;
