@@ -15,3 +15,5 @@ pub mod merge_sorted;
 pub mod parity;
 
 pub mod second_largest;
+
+pub mod stack;
