@@ -17,3 +17,5 @@ pub mod parity;
 pub mod second_largest;
 
 pub mod stack;
+
+pub mod word_lengths;
