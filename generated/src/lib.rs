@@ -10,6 +10,8 @@ pub mod gcd;
 
 pub mod is_prime;
 
+pub mod largest;
+
 pub mod merge_sorted;
 
 pub mod parity;
