@@ -16,6 +16,8 @@ pub mod merge_sorted;
 
 pub mod parity;
 
+pub mod safe_divide;
+
 pub mod second_largest;
 
 pub mod stack;
