@@ -29,7 +29,7 @@ sampling:
 #   openai: { base_url: \"http://localhost:8000/v1\", api_key_env: MY_KEY }
 ";
 
-const IGNORED: [&str; 2] = ["/.llmc/", "/generated/target/"];
+const IGNORED: [&str; 3] = ["/.llmc/", "/generated/target/", "/generated/Cargo.lock"];
 
 /// Creates the workspace in `dir`; `shown` is the folder as the user typed it.
 pub(super) fn init(dir: &Path, shown: &Path, vcs: Vcs) -> Result<ExitCode, Error> {

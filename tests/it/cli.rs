@@ -27,7 +27,7 @@ fn init_makes_a_workspace_that_checks_and_init_again_refuses() {
     );
     assert_eq!(run.stdout, "");
     assert!(env.path("demo/.git").is_dir());
-    assert_eq!(env.read("demo/.gitignore"), "/.llmc/\n/generated/target/\n");
+    assert_eq!(env.read("demo/.gitignore"), "/.llmc/\n/generated/target/\n/generated/Cargo.lock\n");
     let run = env.llmc(&["-C", "demo", "check"]).expect(0);
     assert_eq!(run.stderr, "1 spec valid\n");
     let run = env.llmc(&["init", "demo"]).expect(1);
@@ -43,7 +43,7 @@ fn init_keeps_what_is_there() {
     env.write("specs/double.yaml", SPEC);
     let run = env.llmc(&["init"]).expect(0);
     assert_eq!(run.stderr, "Created a workspace with one spec, yours.\nNext: llmc build\n");
-    assert_eq!(env.read(".gitignore"), "*.log\n/.llmc/\n/generated/target/\n");
+    assert_eq!(env.read(".gitignore"), "*.log\n/.llmc/\n/generated/target/\n/generated/Cargo.lock\n");
     assert!(!env.path("specs/count_vowels.yaml").exists());
 }
 
