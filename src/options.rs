@@ -62,7 +62,9 @@ pub struct Places {
 
 /// The environment, as far as llmc looks into it: keys, git's identity.
 #[derive(Clone)]
-pub struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Environment(Lookup);
+
+type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 impl Environment {
     /// Looks variables up with `get`.

@@ -84,5 +84,5 @@ fn ignore(path: &Path) -> std::io::Result<()> {
     }
     let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
     let gap = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
-    write!(file, "{gap}{}\n", missing.join("\n"))
+    writeln!(file, "{gap}{}", missing.join("\n"))
 }

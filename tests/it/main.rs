@@ -1,5 +1,7 @@
 //! All integration tests, in one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod build;
 mod cli;
