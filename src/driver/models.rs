@@ -85,7 +85,15 @@ async fn choose(options: &Options, configured: Option<&str>) -> Result<Choice, M
 
 async fn open(options: &Options, choice: &Choice, teller: &Tell) -> Result<Arc<dyn Model>, ModelError> {
     match choice.named.provider {
-        Provider::OpenAi => Ok(Arc::new(OpenAi::new(&choice.named.name, server(options, choice)?)?)),
+        Provider::OpenAi => {
+            let server = server(options, choice)?;
+            let own = &options.workspace.openai;
+            if let (Some(variable), Some(url)) = (&own.api_key_env, &own.base_url) {
+                // The workspace may be a stranger's, and the variable may hold any secret.
+                tell(teller, Event::Note(format!("llmc.yaml sends the key in {variable} to {url}")));
+            }
+            Ok(Arc::new(OpenAi::new(&choice.named.name, server)?))
+        }
         Provider::Embedded => open_embedded(options, &choice.named, teller).await,
     }
 }

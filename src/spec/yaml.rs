@@ -339,7 +339,7 @@ impl<'a> Builder<'a> {
         }
         if self.root.is_none() && self.mistakes.is_empty() {
             let at = At { line: 1, column: 1, length: 1 };
-            let help = Some("`llmc new NAME` writes one to start from".to_owned());
+            let help = Some("`llmc init` writes one to start from; docs/spec.md has the format".to_owned());
             self.mistakes.push(at.error("the file holds no spec", help));
         }
         self.root.take()

@@ -151,3 +151,14 @@ fn offline_opens_no_socket_and_says_how_to_go_on() {
     let run = env.llmc(&["build", "--offline", "--model", "openai/gpt-5-mini"]).expect(1);
     assert!(run.stderr.contains("--offline"), "{run}");
 }
+
+#[test]
+fn specs_that_use_each_other_or_nothing_are_refused() {
+    let env = TestEnv::workspace();
+    env.write("specs/double.yaml", &format!("{SPEC}uses: [other]\n"));
+    let run = env.llmc(&["build"]).expect(2);
+    assert!(run.stderr.contains("--> specs/double.yaml:14:8\n"), "{run}");
+    env.write("specs/other.yaml", &(SPEC.replace("double", "other") + "uses: [double]\n"));
+    let run = env.llmc(&["build"]).expect(2);
+    assert!(run.stderr.contains("these specs use each other in a circle: double, other"), "{run}");
+}

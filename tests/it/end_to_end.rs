@@ -2,8 +2,10 @@
 
 use crate::env::TestEnv;
 
-#[test]
-fn init_and_build_end_in_a_commit_that_passes_its_tests_without_llmc() {
+#[tokio::test]
+async fn init_and_build_end_in_a_commit_that_passes_its_tests_without_llmc() {
+    // llmc runs in an environment of its own below, in which pip may lack its settings.
+    crate::model::embedded::located().await;
     let env = TestEnv::empty();
     env.llmc(&["init", "demo"]).expect(0);
     let run = env.llmc(&["-C", "demo", "build", "--message-format", "json", "--model", "embedded/0.5b"]).expect(0);

@@ -446,22 +446,27 @@ async fn a_file_of_the_users_own_is_taken_as_it_is() {
 }
 
 #[cfg(feature = "embedded")]
-mod embedded {
-    use llmc::model::download::CATALOGUE;
+pub(crate) mod embedded {
+    use llmc::model::download::{CATALOGUE, Located};
     use llmc::model::embedded::{Embedded, Options};
     use llmc::prompt::Continuation;
 
     use super::*;
 
     /// The real file: `LLMC_TEST_MODEL`, or fetched into the user's cache. `LLMC_TEST_THREADS` sets the threads.
-    async fn test_model() -> Embedded {
+    /// The model's file; fetched into the user's cache where it is missing.
+    pub(crate) async fn located() -> Located {
         let source = match std::env::var("LLMC_TEST_MODEL") {
             Ok(path) => ModelSource::File(path.into()),
             Err(_) => ModelSource::Pinned(CATALOGUE[0]),
         };
         let home = std::env::var("HOME").expect("tests have a home");
         let cache = std::env::var("XDG_CACHE_HOME").unwrap_or(format!("{home}/.cache"));
-        let located = resolve(&source, &download::Options::new(format!("{cache}/llmc/models"))).await.unwrap();
+        resolve(&source, &download::Options::new(format!("{cache}/llmc/models"))).await.unwrap()
+    }
+
+    async fn test_model() -> Embedded {
+        let located = located().await;
         // On a busy machine one thread is much faster than two that wait for each other.
         let threads = std::env::var("LLMC_TEST_THREADS").ok().and_then(|text| text.parse().ok());
         let options = Options { threads: threads.unwrap_or(Options::default().threads), ..Options::default() };
