@@ -51,8 +51,8 @@ const USER_MARK: &str = "@@llmc:user@@";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Threads that compute: as many as there are cores, which on two idle cores decodes 1.8 times as fast as one.
-    /// They wait for each other spinning, so that one that has to share its core with an equal makes all of them
-    /// many times slower; what llmc itself runs beside them is therefore of lower priority.
+    /// They wait for each other spinning before they sleep, so that one that has to share its core with an equal makes
+    /// all of them many times slower; what llmc itself runs beside them is therefore of lower priority.
     pub threads: usize,
     /// Samples decoded together at most, from 1 to 64.
     pub width: usize,
