@@ -96,6 +96,10 @@ pub struct Verdict {
     /// Whether `code` and `detail` come from a check that is kept from models: never put them into a prompt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
+    /// Whether the checks ran in the candidate's own process, because its types can't travel to another: a program that
+    /// is out to cheat could tell them what they want to hear.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cooperative: bool,
 }
 
 impl Verdict {
@@ -109,6 +113,7 @@ impl Verdict {
             detail: String::new(),
             checks: Some((checks, checks)),
             hidden: false,
+            cooperative: false,
         }
     }
 
@@ -122,6 +127,7 @@ impl Verdict {
             detail: detail.into(),
             checks: None,
             hidden: false,
+            cooperative: false,
         }
     }
 

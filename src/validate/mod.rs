@@ -8,6 +8,7 @@ mod deps;
 mod harness;
 mod judge;
 mod protocol;
+mod queue;
 mod source_map;
 mod tests_file;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use deps::{DepsError, Locked};
 pub use harness::{Check, Harness, render};
+pub use queue::{Judged, Queue};
 pub use source_map::SourceMap;
 pub use tests_file::render_tests_file;
 
@@ -217,6 +219,14 @@ impl Validator {
         }
         let second = self.run_checks(checks, &program, &places)?;
         Ok(if second.is_pass() { first } else { judge::flaky(second) })
+    }
+
+    /// Judges candidates together; the verdicts are in their order.
+    ///
+    /// # Errors
+    /// As [`Validator::judge`].
+    pub fn judge_all(&self, checks: &Checks, candidates: &[&Candidate]) -> Result<Vec<Verdict>, ValidateError> {
+        candidates.iter().map(|candidate| self.judge(checks, candidate)).collect()
     }
 
     /// Compiles the checks of a spec against a stub of its interface, and tells each mistake at its place.
