@@ -445,8 +445,11 @@ fn the_policy_refuses_by_code() {
 #[test]
 fn the_policy_follows_the_spec() {
     let mut lenient = spec(DOUBLE);
-    lenient.policy =
-        Policy { allow_unsafe: true, max_lines: 120, deny: vec!["std::collections::HashMap".into(), "rand".into()] };
+    lenient.policy = Policy {
+        allow_unsafe: true,
+        deny: vec!["std::collections::HashMap".into(), "rand".into()],
+        ..Policy::default()
+    };
     assert!(of_source(&format!("{DOUBLED} fn g() {{ unsafe {{ std::fs::read(\"x\"); }} }}"), &lenient).is_ok());
     for code in [
         "use std::collections::HashMap;",

@@ -127,6 +127,26 @@ pub struct Policy {
     pub max_lines: usize,
     /// Paths that may not be named, whatever they are called (default `std::fs`, `std::net`, `std::process`).
     pub deny: Vec<String>,
+    /// How candidates are compiled, each profile once, in the order of [`Profile`] (default: debug alone).
+    ///
+    /// Where it is both, they must agree. The default is no part of the canonical form: what was built before
+    /// there was a choice stays up to date.
+    #[serde(skip_serializing_if = "is_debug_alone")]
+    pub profiles: Vec<Profile>,
+}
+
+/// How a candidate is compiled for its checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Unoptimised, with overflow checks and debug assertions.
+    Debug,
+    /// Optimised, without them: what most callers run in the end.
+    Release,
+}
+
+fn is_debug_alone(profiles: &[Profile]) -> bool {
+    profiles == [Profile::Debug]
 }
 
 impl Default for Policy {
@@ -135,6 +155,7 @@ impl Default for Policy {
             allow_unsafe: false,
             max_lines: 120,
             deny: ["std::fs", "std::net", "std::process"].map(String::from).to_vec(),
+            profiles: vec![Profile::Debug],
         }
     }
 }

@@ -13,8 +13,8 @@ use syn::visit::Visit as _;
 use super::interface::{Mentions, Mistake, bounds_mistake, syntax_mistake};
 use super::yaml::{self, At, Node, Resolved, Scalar, Value};
 use super::{
-    Budget, Dependency, Diagnostic, Diagnostics, Example, Expect, Form, Interface, Policy, PromptOptions, Property,
-    Sampling, Severity, Snippet, Spec, Stop,
+    Budget, Dependency, Diagnostic, Diagnostics, Example, Expect, Form, Interface, Policy, Profile, PromptOptions,
+    Property, Sampling, Severity, Snippet, Spec, Stop,
 };
 use crate::syntax::{check_bounds, deep};
 
@@ -50,7 +50,7 @@ pub(super) const PROPERTY_KEYS: &[&str] = &["name", "forall", "assume", "holds",
 /// The keys of a dependency written as a mapping.
 pub(super) const DEPENDENCY_KEYS: &[&str] = &["version", "features", "default-features"];
 /// The keys of `policy`.
-pub(super) const POLICY_KEYS: &[&str] = &["unsafe", "max_lines", "deny"];
+pub(super) const POLICY_KEYS: &[&str] = &["unsafe", "max_lines", "deny", "profiles"];
 /// The keys of `sampling`.
 pub(super) const SAMPLING_KEYS: &[&str] = &["samples", "temperature", "top_p", "max_tokens", "seed", "stop", "repairs"];
 /// The keys of `budget`.
@@ -61,6 +61,8 @@ pub(super) const PROMPT_KEYS: &[&str] = &["system", "shots", "template"];
 pub(super) const PROVIDERS: &[&str] = &["openai", "anthropic", "command", "embedded", "replay"];
 /// The values of `sampling.stop`.
 pub(super) const STOPS: &[&str] = &["first", "agree", "all"];
+/// The values in `policy.profiles`.
+pub(super) const PROFILES: &[&str] = &["debug", "release"];
 
 /// Most mistakes that are reported of one file.
 const MAX_MISTAKES: usize = 1000;
@@ -890,7 +892,33 @@ impl Reader {
             }
             policy.deny = paths.into_iter().map(|(_, path)| path).collect();
         }
+        if let Some((key, node)) = fields.get("profiles") {
+            policy.profiles = self.profiles(key, node);
+        }
         policy
+    }
+
+    fn profiles(&mut self, key: At, node: &Node) -> Vec<Profile> {
+        if matches!(&node.value, Value::Sequence(items) if items.is_empty()) {
+            self.error(node.at, "`profiles` is an empty list; leave it out for `[debug]`");
+        }
+        let mut profiles = Vec::new();
+        for (at, word) in self.texts(key, node, "profiles") {
+            match word.as_str() {
+                "debug" => profiles.push(Profile::Debug),
+                "release" => profiles.push(Profile::Release),
+                _ => {
+                    let message = format!("`{}` is no profile; there are {}", excerpt(&word), list(PROFILES));
+                    match did_you_mean(&word, PROFILES) {
+                        Some(help) => self.error_with(at, message, help),
+                        None => self.error(at, message),
+                    }
+                }
+            }
+        }
+        // Which one is written first says nothing.
+        profiles.sort();
+        profiles
     }
 
     pub(super) fn model(&mut self, key: At, node: &Node) -> Vec<String> {

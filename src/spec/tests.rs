@@ -40,7 +40,7 @@ hidden_tests: |
   fn keeps_words() { let _: HashMap<String, u8> = HashMap::new(); assert_eq!(slugify("ab"), "ab"); }
 uses: [transliterate]
 dependencies: { regex: "1", serde: { version: ">=1.0.100, <2", features: [derive], default-features: false } }
-policy: { unsafe: deny, max_lines: 90, deny: ["std::fs"] }
+policy: { unsafe: deny, max_lines: 90, deny: ["std::fs"], profiles: [release, debug] }
 model: [anthropic/claude-sonnet-4-5, openai/org/model:free]
 sampling: { samples: 8, temperature: 0.8, top_p: 0.95, max_tokens: 2048, seed: 1, stop: agree, repairs: 2 }
 budget: { tokens: 200000, usd: 0.50, seconds: 600 }
@@ -100,7 +100,8 @@ fn a_full_spec_is_read_whole_and_without_a_word() {
     assert_eq!(spec.examples[3].expect, Expect::Panics(None));
     assert!(spec.examples[3].hidden && !spec.examples[0].hidden);
     assert_eq!(spec.properties[0].forall[1].1.text, "Vec<(u8, Option<char>)>");
-    assert_eq!(spec.policy, Policy { allow_unsafe: false, max_lines: 90, deny: vec!["std::fs".into()] });
+    let profiles = vec![Profile::Debug, Profile::Release];
+    assert_eq!(spec.policy, Policy { allow_unsafe: false, max_lines: 90, deny: vec!["std::fs".into()], profiles });
     assert_eq!(spec.model, ["anthropic/claude-sonnet-4-5", "openai/org/model:free"]);
     assert_eq!(spec.sampling.temperature, Some(0.8));
     assert_eq!(spec.sampling.stop, Some(Stop::Agree));
@@ -212,6 +213,10 @@ fn wrong_values_are_named_with_what_was_wanted() {
         ("budget: { tokens: 0 }", "8:19 error: `tokens` must be a whole number of at least 1; found the number 0"),
         ("policy: { unsafe: yes }", "8:19 error: `unsafe` must be one of `deny`, `allow`; found the text `yes`"),
         ("policy: { deny: [\"std fs\"] }", "8:18 error: `std fs` is not a path such as `std::fs`"),
+        ("policy: { profiles: [] }", "8:21 error: `profiles` is an empty list; leave it out for `[debug]`"),
+        ("policy: { profiles: debug }", "8:21 error: `profiles` must be a list; found the text `debug`"),
+        ("policy: { profiles: [debug, debug] }", "8:29 error: `debug` is listed twice in `profiles`"),
+        ("policy: { profiles: [relase] }", "8:22 error: `relase` is no profile; there are `debug`, `release`"),
         ("uses: transliterate", "8:7 error: `uses` must be a list; found the text `transliterate`"),
         ("uses: [1]", "8:8 error: `uses[0]` must be a text; found the number 1"),
         ("uses: [f]", "8:8 error: `uses` names the spec itself"),
@@ -993,6 +998,21 @@ fn names_in_examples_bring_their_imports() {
 }
 
 #[test]
+fn profiles_are_a_set_and_the_default_is_no_part_of_the_canonical_form() {
+    let spec = |policy: &str| good(&format!("{HEAD}{TESTED}{policy}"), "f");
+    let plain = spec("");
+    assert_eq!(plain.policy.profiles, [Profile::Debug]);
+    assert_eq!(spec("policy: { profiles: [debug] }").canonical(), plain.canonical());
+    assert!(!plain.canonical().contains("profiles"));
+    let both = spec("policy: { profiles: [debug, release] }");
+    assert_eq!(both.canonical(), spec("policy: { profiles: [release, debug] }").canonical());
+    assert!(both.canonical().contains("profiles:\n  - debug\n  - release"), "{}", both.canonical());
+    let release = spec("policy: { profiles: [release] }");
+    assert_eq!(release.policy.profiles, [Profile::Release]);
+    assert!(release.canonical() != plain.canonical() && release.canonical() != both.canonical());
+}
+
+#[test]
 fn the_schema_has_the_keys_of_the_parser() {
     let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
     let keys = |pointer: &str| -> Vec<String> {
@@ -1020,6 +1040,7 @@ fn the_schema_has_the_keys_of_the_parser() {
     let words =
         |pointer: &str| serde_json::from_value::<Vec<String>>(schema.pointer(pointer).unwrap().clone()).unwrap();
     assert_eq!(words("/properties/sampling/properties/stop/enum"), parse::STOPS);
+    assert_eq!(words("/properties/policy/properties/profiles/items/enum"), parse::PROFILES);
     assert_eq!(
         schema.pointer("/$defs/model/pattern").unwrap(),
         &serde_json::json!(format!("^({})/\\S+$", parse::PROVIDERS.join("|")))
