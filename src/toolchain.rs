@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::sandbox::{self, Ending, Job, Limits, Role, SandboxError};
+use crate::sandbox::{self, Ending, Input, Job, Limits, Role, SandboxError};
 
 /// Diagnostics kept of one compilation.
 const MAX_DIAGNOSTICS: usize = 500;
@@ -188,7 +188,7 @@ impl Toolchain {
             directory: compile.out.clone(),
             readable,
             writable: vec![compile.out.clone()],
-            input: Vec::new(),
+            input: Input::None,
             limits: compile.limits,
         }
     }

@@ -16,7 +16,7 @@ use std::ptr;
 use super::access::Rules;
 use super::filter::{Exec, Filter};
 use super::identity::Identity;
-use super::{Job, Limits, Mode, Role};
+use super::{Input, Job, Limits, Mode, Role};
 
 /// Stack of the main thread, in bytes. Fixed, so that a verdict does not hang on the shell's `ulimit -s`.
 const STACK: u64 = 8 << 20;
@@ -170,11 +170,16 @@ impl Strings {
     }
 }
 
-/// Standard input: a sealed file in memory, so that nobody has to feed a pipe and no reader can stall us.
-fn input(bytes: &[u8]) -> io::Result<Stdio> {
-    if bytes.is_empty() {
-        return Ok(Stdio::null());
+fn input(input: &Input) -> io::Result<Stdio> {
+    match input {
+        Input::None => Ok(Stdio::null()),
+        Input::Bytes(bytes) => sealed(bytes),
+        Input::Channel(channel) => Ok(channel.try_clone()?.into()),
     }
+}
+
+/// A sealed file in memory, so that nobody has to feed a pipe and no reader can stall us.
+fn sealed(bytes: &[u8]) -> io::Result<Stdio> {
     const NAME: &CStr = c"input";
     // SAFETY: `NAME` is NUL-terminated.
     let fd = check(unsafe { libc::memfd_create(NAME.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) })?;
@@ -191,10 +196,10 @@ fn input(bytes: &[u8]) -> io::Result<Stdio> {
     Ok(file.into())
 }
 
-#[cfg(target_env = "gnu")]
 /// The scheduling priority of candidates and of rustc, from 0 (as llmc itself) to 19 (last).
 const NICE: libc::c_int = 10;
 
+#[cfg(target_env = "gnu")]
 type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
 type Resource = libc::c_int;

@@ -22,9 +22,10 @@ mod watch;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What kind of process it is; decides the system calls it may make.
@@ -55,9 +56,24 @@ pub struct Job {
     /// Folders it may write.
     pub writable: Vec<PathBuf>,
     /// What it is given on standard input.
-    pub input: Vec<u8>,
+    pub input: Input,
     /// Its limits.
     pub limits: Limits,
+}
+
+/// What a process is given on standard input.
+#[derive(Debug, Clone, Default)]
+pub enum Input {
+    /// Nothing.
+    #[default]
+    None,
+    /// These bytes, then the end.
+    Bytes(Vec<u8>),
+    /// One end of a UNIX stream socket pair: it is read *and* written. The process may do nothing else with it, above
+    /// all send or receive descriptors.
+    ///
+    /// This copy keeps the channel open: the other end sees its end when the process is gone and the job dropped.
+    Channel(Arc<OwnedFd>),
 }
 
 /// Limits on one process and what it starts.

@@ -25,7 +25,7 @@ pub use tests_file::render_tests_file;
 
 use crate::candidate::Candidate;
 use crate::digest::{Hasher, sha256};
-use crate::sandbox::{self, Ending, Finished, Job, Limits, Role, SandboxError};
+use crate::sandbox::{self, Ending, Finished, Input, Job, Limits, Role, SandboxError};
 use crate::spec::{Diagnostic, Severity, Spec};
 use crate::toolchain::{Compile, Compiled, CrateType, RustcDiagnostic, Toolchain};
 use crate::verdict::{Phase, Verdict};
@@ -359,7 +359,7 @@ fn run_job(program: &Path, nonce: &[u8], limits: Limits) -> Job {
         directory: program.parent().unwrap_or(Path::new("/")).to_owned(),
         readable: vec![program.to_owned()],
         writable: Vec::new(),
-        input: nonce.to_vec(),
+        input: Input::Bytes(nonce.to_vec()),
         limits,
     }
 }

@@ -6,14 +6,15 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use llmc::sandbox::{self, Ending, Finished, Job, Limits, Mode, Role, SandboxError};
+use llmc::sandbox::{self, Ending, Finished, Input, Job, Limits, Mode, Role, SandboxError};
 use llmc::toolchain::{Compile, Compiled, CrateType, Toolchain};
 use tempfile::TempDir;
 
@@ -82,7 +83,7 @@ fn job(program: PathBuf, arguments: &[&str]) -> Job {
         environment: Vec::new(),
         readable: Vec::new(),
         writable: Vec::new(),
-        input: Vec::new(),
+        input: Input::None,
         limits: Limits::RUN,
     }
 }
@@ -140,7 +141,7 @@ mod run {
         let input: Vec<u8> = (0..3_000_000).map(|n: u32| n as u8).collect();
         let mut job = job(program("honest", include_str!("sandbox/honest.rs")), &["all"]);
         job.environment = vec![("GREETING".into(), "hello".into())];
-        job.input = input.clone();
+        job.input = Input::Bytes(input.clone());
         job.limits.output = 4 << 20;
         let finished = sandbox::run(&job).unwrap();
         let said = String::from_utf8_lossy(&finished.stderr);
@@ -148,6 +149,43 @@ mod run {
         assert!(finished.stdout.strip_prefix(&input[..]) == Some(b"all 0 fine\n"));
         assert!(said.contains("seen on standard error"), "{said}");
         assert!(!finished.truncated && finished.cpu > Duration::ZERO && finished.wall > Duration::ZERO);
+    }
+
+    #[test]
+    fn a_channel_is_read_and_written() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let mut job = job(attacks(), &["answer in capitals"]);
+        job.input = Input::Channel(Arc::new(theirs.into()));
+        let running = std::thread::spawn(move || sandbox::run(&job).unwrap());
+        ours.write_all(b"hello\n").unwrap();
+        let mut answer = [0; 6];
+        ours.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HELLO\n");
+        ours.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(running.join().unwrap().ending, Ending::Exited(0));
+        // The job is dropped, so this end sees the end.
+        assert_eq!(ours.read(&mut answer).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_channel_is_for_bytes_only() {
+        let plainly = |name: &str| {
+            let (_ours, theirs) = UnixStream::pair().unwrap();
+            let output = Command::new(attacks()).arg(name).stdin(OwnedFd::from(theirs)).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).contains("ESCAPED")
+        };
+        for (name, ending) in [
+            ("send a descriptor", Ending::Forbidden),
+            ("receive a descriptor", Ending::Forbidden),
+            ("socket option", Ending::Forbidden),
+            ("make it not block", Ending::Exited(1)),
+        ] {
+            assert!(plainly(name), "`{name}` fails even without a sandbox");
+            let (_ours, theirs) = UnixStream::pair().unwrap();
+            let job = Job { input: Input::Channel(Arc::new(theirs.into())), ..job(attacks(), &[name]) };
+            let finished = sandbox::run(&job).unwrap();
+            assert_eq!((finished.ending, &finished.stdout[..]), (ending, &b""[..]), "{name}");
+        }
     }
 
     #[test]
@@ -486,7 +524,7 @@ mod run {
         let before = descriptors();
         for turn in 0..200 {
             let job = Job {
-                input: b"some input".into(),
+                input: Input::Bytes(b"some input".into()),
                 limits: Limits { wall: Duration::from_millis(20), flood: 1 << 16, ..Limits::RUN },
                 ..job(attacks(), [&["exit", "3"][..], &["sleep"], &["flood stdout"], &["udp"]][turn % 4])
             };

@@ -21,6 +21,9 @@ unsafe extern "C" {
     fn setuid(user: u32) -> c_int;
     fn signal(number: c_int, handler: usize) -> usize;
     fn close(fd: c_int) -> c_int;
+    fn sendmsg(fd: c_int, message: *const c_void, flags: c_int) -> isize;
+    fn recvmsg(fd: c_int, message: *const c_void, flags: c_int) -> isize;
+    fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, size: u32) -> c_int;
     fn mmap(at: *mut c_void, size: usize, protection: c_int, flags: c_int, fd: c_int, offset: i64) -> *mut c_void;
 }
 
@@ -97,8 +100,39 @@ fn main() {
             let remote = [&raw const arguments as u64, 8];
             // Its own, by number, through the call that reads another's.
             let pid = std::process::id();
-            escaped_if(unsafe { syscall(310, pid, &local, 1_u64, &remote, 1_u64, 0) } == 8);
+            escaped_if(unsafe { syscall(310, pid, &local, 1_u64, &remote, 1_u64, 0_u64) } == 8);
         }
+        "answer in capitals" => {
+            let mut channel = unsafe { std::fs::File::from_raw_fd(0) };
+            let mut buffer = [0; 64];
+            loop {
+                match channel.read(&mut buffer).unwrap() {
+                    0 => break,
+                    count => channel.write_all(&buffer[..count].to_ascii_uppercase()).unwrap(),
+                }
+            }
+        }
+        "send a descriptor" => {
+            let mut byte = *b"x";
+            let part = [byte.as_mut_ptr() as u64, 1];
+            // `struct cmsghdr` of one descriptor: its length, SOL_SOCKET and SCM_RIGHTS, the number.
+            let control = [20_u64, 1 << 32 | 1, 0];
+            let message = [0, 0, part.as_ptr() as u64, 1, control.as_ptr() as u64, 24, 0];
+            escaped_if(unsafe { sendmsg(0, message.as_ptr().cast(), 0) } == 1);
+        }
+        "receive a descriptor" => {
+            let message = [0_u64; 7];
+            // MSG_DONTWAIT: that nothing has come is good enough.
+            let received = unsafe { recvmsg(0, message.as_ptr().cast(), 0x40) };
+            let none = std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock;
+            escaped_if(received >= 0 || none);
+        }
+        "socket option" => {
+            let size = 1_i32;
+            escaped_if(unsafe { setsockopt(0, 1, 7, (&raw const size).cast(), 4) } == 0);
+        }
+        // F_SETFL, O_NONBLOCK: it would hold for the other end's copies too.
+        "make it not block" => escaped_if(unsafe { fcntl(0, 4, 0x800) } == 0),
         "memfd" => escaped_if(unsafe { syscall(319, c"x".as_ptr(), 0) } >= 0),
         "keys" => {
             escaped_if(unsafe { syscall(248, c"user".as_ptr(), c"llmc".as_ptr(), c"x".as_ptr(), 1_usize, -2) } >= 0)
