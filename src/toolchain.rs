@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 
 use crate::sandbox::{self, Ending, Input, Job, Limits, Role, SandboxError};
+use crate::spec::Profile;
 
 /// Diagnostics kept of one compilation.
 const MAX_DIAGNOSTICS: usize = 500;
@@ -53,6 +54,11 @@ pub struct Compile {
     pub metadata_only: bool,
     /// Whether the compiler rejects unsafe code (`-F unsafe-code`).
     pub forbid_unsafe: bool,
+    /// How the code is compiled.
+    pub profile: Profile,
+    /// What the names of files in these folders begin with in messages and in the code itself, in place of the folder;
+    /// the last one that fits counts.
+    pub shown_as: Vec<(PathBuf, String)>,
     /// Limits on the compiler.
     pub limits: Limits,
 }
@@ -214,9 +220,18 @@ impl Toolchain {
         push(&[text(emit), compile.artifact().as_os_str()]);
         push(&[text("--sysroot="), self.sysroot.as_os_str()]);
         push(&[text("-Clinker="), self.linker.as_os_str()]);
-        for option in CODEGEN {
+        let profile = match compile.profile {
+            Profile::Debug => DEBUG,
+            Profile::Release => RELEASE,
+        };
+        for option in profile.iter().chain(CODEGEN) {
             push(&[text("-C"), text(option)]);
         }
+        for (folder, name) in &compile.shown_as {
+            push(&[text("--remap-path-prefix="), folder.as_os_str(), text("="), text(name)]);
+        }
+        // Warnings of generated code help nobody here, and take longer to write than to find.
+        push(&[text("-Awarnings")]);
         if compile.forbid_unsafe {
             push(&[text("-Funsafe-code")]);
         }
@@ -230,16 +245,10 @@ impl Toolchain {
     }
 }
 
-/// Fast to compile, strict when run.
-const CODEGEN: &[&str] = &[
-    "opt-level=0",
-    "debuginfo=0",
-    "overflow-checks=on",
-    "debug-assertions=on",
-    "panic=unwind",
-    "codegen-units=1",
-    "embed-bitcode=no",
-];
+const DEBUG: &[&str] = &["opt-level=0", "overflow-checks=on", "debug-assertions=on"];
+const RELEASE: &[&str] = &["opt-level=3", "overflow-checks=off", "debug-assertions=off"];
+/// Of both profiles.
+const CODEGEN: &[&str] = &["debuginfo=0", "panic=unwind", "codegen-units=1", "embed-bitcode=no"];
 
 impl Compile {
     /// The file that is to be built.
@@ -385,6 +394,8 @@ mod tests {
             search: vec!["/deps".into()],
             metadata_only: false,
             forbid_unsafe: true,
+            profile: Profile::Debug,
+            shown_as: vec![("/work".into(), "/shown".into())],
             limits: Limits::COMPILE,
         }
     }
@@ -395,9 +406,9 @@ mod tests {
         assert_eq!(
             argv.join(" "),
             "/work/src/candidate.rs --edition=2021 --error-format=json --crate-name=candidate --crate-type=rlib \
-             --emit=link=/work/out/libcandidate.rlib --sysroot=/rust -Clinker=/usr/bin/cc -Copt-level=0 -Cdebuginfo=0 \
-             -Coverflow-checks=on -Cdebug-assertions=on -Cpanic=unwind -Ccodegen-units=1 -Cembed-bitcode=no \
-             -Funsafe-code -Ldependency=/deps --extern=regex=/deps/libregex.rlib"
+             --emit=link=/work/out/libcandidate.rlib --sysroot=/rust -Clinker=/usr/bin/cc -Copt-level=0 \
+             -Coverflow-checks=on -Cdebug-assertions=on -Cdebuginfo=0 -Cpanic=unwind -Ccodegen-units=1 \
+             -Cembed-bitcode=no --remap-path-prefix=/work=/shown -Awarnings -Funsafe-code -Ldependency=/deps --extern=regex=/deps/libregex.rlib"
         );
     }
 

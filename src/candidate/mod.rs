@@ -33,6 +33,11 @@ pub struct Candidate {
     pub notes: Vec<String>,
 }
 
+/// stub
+pub fn is_separable(_c: &Candidate) -> bool {
+    true
+}
+
 /// Finds the Rust in a completion and makes a candidate of it, or says why it can't.
 ///
 /// A completion may hold prose, several code blocks, reasoning, or a first try and a second: the last

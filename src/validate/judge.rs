@@ -1,8 +1,10 @@
 //! From what the compiler and the process of a candidate said to a verdict. Pure; the only place that decides.
 
+use super::crates::CHECKS_FILE;
 use super::harness::{Check, Harness};
 use super::protocol::Report;
 use crate::sandbox::Ending;
+use crate::spec::Profile;
 use crate::toolchain::{Compiled, RustcDiagnostic};
 use crate::verdict::{Class, Outcome, Phase, Verdict};
 
@@ -19,10 +21,10 @@ const HALLUCINATIONS: [&str; 27] = [
 
 /// Folders whose names mean nothing outside, and the way from a panic in the checks to the spec.
 pub(super) struct Places<'a> {
-    /// The folder of the candidate's crate, with a slash at its end.
+    /// What the names of the candidate's files begin with.
     pub(super) candidate: &'a str,
-    /// The file of the checks.
-    pub(super) checks: &'a str,
+    /// The path of the module that the candidate's own module is in, with `::` at its end; empty for the crate.
+    pub(super) module: &'a str,
     /// The spec's name.
     pub(super) spec: &'a str,
     /// The candidate's source.
@@ -72,7 +74,7 @@ pub(super) fn compile(compiled: &Compiled, places: &Places<'_>) -> Verdict {
     let mut verdict = Verdict::failed(Phase::Compile, class, code, bounded(&places.plain(&detail)));
     let spans = errors.iter().flat_map(|error| &error.spans);
     verdict.hidden = !places.harness.checks.iter().all(|check| !check.hidden)
-        && spans.into_iter().any(|span| span.file == places.checks);
+        && spans.into_iter().any(|span| span.file == CHECKS_FILE);
     verdict
 }
 
@@ -84,9 +86,9 @@ pub(super) fn run(checks: &[Check], report: &Report, ending: Ending, stderr: &st
         hidden: check.hidden,
         ..verdict
     };
-    if let Some(at) = report.checks.iter().position(|check| !check.holds) {
-        let check = &checks[at];
-        let detail = detail(check, &places.plain(&report.checks[at].text));
+    if let Some(failed) = report.checks.iter().find(|check| !check.holds) {
+        let check = &checks[failed.number];
+        let detail = detail(check, &places.plain(&failed.text));
         return counted(Verdict::failed(check.phase, Class::Misinterpretation, &check.code, detail), check);
     }
     if report.is_complete && ending == Ending::Exited(0) {
@@ -96,7 +98,7 @@ pub(super) fn run(checks: &[Check], report: &Report, ending: Ending, stderr: &st
         return Verdict { detail: bounded(&notes.join("\n")), ..Verdict::passed(phase, checks.len()) };
     }
     // The check that was running when the process ended.
-    let check = &checks[report.checks.len().min(checks.len() - 1)];
+    let check = &checks[if report.is_complete { checks.len() - 1 } else { report.next }];
     let (outcome, class, what) = match ending {
         _ if report.is_malformed => {
             let what = "the report of the checks was tampered with".to_owned();
@@ -136,6 +138,33 @@ pub(super) fn flaky(second: Verdict) -> Verdict {
     }
 }
 
+/// The verdict on a candidate that passes twice, with other answers in the check `at` the second time.
+pub(super) fn inconstant(checks: &[Check], at: usize) -> Verdict {
+    let what = "gave other answers in the next run, on the same inputs: they hang on chance, time, or earlier calls";
+    let verdict = differs(checks, at, what);
+    Verdict { outcome: Outcome::Flaky, class: Some(Class::Flaky), ..verdict }
+}
+
+/// The verdict on a candidate that passes in every profile, with other answers in the check `at` in one of them.
+pub(super) fn unlike(checks: &[Check], at: usize) -> Verdict {
+    differs(checks, at, "gave other answers in a release build than in a debug build, on the same inputs")
+}
+
+fn differs(checks: &[Check], at: usize, what: &str) -> Verdict {
+    let check = &checks[at];
+    let verdict = Verdict::failed(check.phase, Class::Misinterpretation, &check.code, detail(check, what));
+    Verdict { checks: Some((checks.len() - 1, checks.len())), hidden: check.hidden, ..verdict }
+}
+
+/// The verdict on a candidate that passed in another profile before.
+pub(super) fn in_profile(profile: Profile, verdict: Verdict) -> Verdict {
+    let build = match profile {
+        Profile::Debug => "debug",
+        Profile::Release => "release",
+    };
+    Verdict { detail: bounded(&format!("only in a {build} build\n{}", verdict.detail)), ..verdict }
+}
+
 fn detail(check: &Check, text: &str) -> String {
     match check.tries.as_str() {
         "" => bounded(text),
@@ -159,9 +188,9 @@ impl Places<'_> {
     fn plain(&self, text: &str) -> String {
         let mut plain = String::new();
         let mut rest = text;
-        while let Some(at) = rest.find(self.checks) {
+        while let Some(at) = rest.find(CHECKS_FILE) {
             plain.push_str(&rest[..at]);
-            rest = &rest[at + self.checks.len()..];
+            rest = &rest[at + CHECKS_FILE.len()..];
             let (line, after_line) = number(rest);
             let (column, after) = number(after_line);
             let place = line.zip(column).and_then(|(line, column)| self.harness.map.locate(line, column));
@@ -173,7 +202,8 @@ impl Places<'_> {
             }
         }
         plain.push_str(rest);
-        self.quoted(&plain.replace(self.candidate, ""))
+        let plain = plain.replace(self.candidate, "");
+        self.quoted(&if self.module.is_empty() { plain } else { plain.replace(self.module, "") })
     }
 
     /// Quotes the line of the candidate at which it panicked.

@@ -43,6 +43,8 @@ fn compilation(source: &str) -> (TempDir, Compile) {
         search: Vec::new(),
         metadata_only: false,
         forbid_unsafe: false,
+        profile: llmc::spec::Profile::Debug,
+        shown_as: Vec::new(),
         limits: Limits::COMPILE,
     };
     (folder, compile)

@@ -13,17 +13,18 @@ use llmc::verdict::{Class, Outcome, Phase, Verdict};
 
 const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
 
-static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
+pub(crate) static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
     let toolchain = Toolchain::find(None).unwrap();
     let run = Limits { cpu: Duration::from_secs(2), wall: Duration::from_secs(10), output: 1 << 20, ..Limits::RUN };
     let scratch = Path::new(SCRATCH);
     Validator::new(toolchain, scratch.join("validate-cache"), scratch.join("validate-work"))
         .offline(true)
+        .afresh(true)
         .limits(Limits::COMPILE, run)
 });
 
 /// A spec of one function.
-fn spec(signature: &str) -> Spec {
+pub(crate) fn spec(signature: &str) -> Spec {
     let item: syn::ItemFn = syn::parse_str(&format!("{signature} {{ }}")).unwrap();
     let text = |tokens: &dyn quote::ToTokens| tokens.to_token_stream().to_string().replace(' ', "");
     let output = match &item.sig.output {
@@ -59,7 +60,7 @@ fn spec(signature: &str) -> Spec {
     }
 }
 
-fn returns(call: &str, value: &str) -> Example {
+pub(crate) fn returns(call: &str, value: &str) -> Example {
     Example { call: Snippet::new(call), expect: Expect::Returns(Snippet::new(value)), hidden: false }
 }
 
@@ -77,11 +78,11 @@ fn property(name: &str, forall: &[(&str, &str)], assume: Option<&str>, holds: &s
     }
 }
 
-fn candidate(source: &str) -> Candidate {
+pub(crate) fn candidate(source: &str) -> Candidate {
     Candidate { source: source.into(), notes: Vec::new() }
 }
 
-fn prepare(spec: &Spec) -> Checks {
+pub(crate) fn prepare(spec: &Spec) -> Checks {
     match VALIDATOR.prepare(spec, &[]) {
         Ok(checks) => checks,
         Err(error) => panic!("{error}"),
@@ -100,13 +101,13 @@ fn assert_passes(spec: &Spec, source: &str) -> Verdict {
 }
 
 #[track_caller]
-fn assert_verdict(verdict: &Verdict, phase: Phase, outcome: Outcome, class: Class, code: &str) {
+pub(crate) fn assert_verdict(verdict: &Verdict, phase: Phase, outcome: Outcome, class: Class, code: &str) {
     let found = (verdict.phase, verdict.outcome, verdict.class, verdict.code.as_deref());
     assert_eq!(found, (phase, outcome, Some(class), Some(code)), "{}", verdict.detail);
 }
 
 /// A spec whose one function takes and gives a number, with two examples.
-fn double() -> Spec {
+pub(crate) fn double() -> Spec {
     Spec {
         examples: vec![returns("double(2)", "4"), returns("double(5)", "10")],
         ..spec("pub fn double(n: i64) -> i64")
@@ -164,7 +165,8 @@ fn an_honest_candidate_passes_every_kind_of_check() {
         ]
     );
     let verdict = VALIDATOR.judge(&checks, &candidate(SLUGIFY)).unwrap();
-    assert_eq!(verdict, Verdict::passed(Phase::Property, 8), "{}", verdict.detail);
+    assert!(verdict.is_pass(), "{}", verdict.detail);
+    assert_eq!((verdict.phase, verdict.checks), (Phase::Property, Some((8, 8))));
 }
 
 #[test]
@@ -583,7 +585,6 @@ fn candidates_are_judged_side_by_side_and_leave_nothing_behind() {
         }
     });
     assert_eq!(std::fs::read_dir(work).unwrap().count(), 0);
-    assert_eq!(std::fs::read_dir(scratch.path().join("cache")).unwrap().count(), 1);
 }
 
 #[test]

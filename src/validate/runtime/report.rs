@@ -6,7 +6,7 @@
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::FromRawFd as _;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
@@ -41,8 +41,11 @@ unsafe extern "C" {
 
 /// Runs all checks in order and ends the process.
 pub fn run(checks: &'static [Check]) -> ! {
+    let mut arguments = std::env::args().skip(1);
     let mut nonce = [0; 16];
-    std::io::stdin().lock().read_exact(&mut nonce).expect("the parent sends a nonce");
+    let hex = arguments.next().expect("the parent sends a nonce");
+    for (at, byte) in nonce.iter_mut().enumerate() { *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap(); }
+    let reverse = arguments.next().is_some();
     // SAFETY: plain system calls on descriptors of this process; F_DUPFD (0) gives one that nobody else owns.
     let mut channel = unsafe {
         let channel = fcntl(1, 0, 10);
@@ -52,7 +55,9 @@ pub fn run(checks: &'static [Check]) -> ! {
     let thread = std::thread::Builder::new().name("checks".to_string()).stack_size(STACK);
     let thread = thread.spawn(move || {
         let mut is_first = true;
-        for (number, check) in checks.iter().enumerate() {
+        for at in 0..checks.len() {
+            let number = if reverse { checks.len() - 1 - at } else { at };
+            let check = &checks[number];
             let (status, text) = run_one(check);
             let longest = if is_first { LONG } else { SHORT };
             is_first &= status != 1;
@@ -68,6 +73,7 @@ fn send(channel: &mut File, nonce: &[u8; 16], number: u32, status: u8, text: &st
     let mut frame = nonce.to_vec();
     frame.extend(number.to_le_bytes());
     frame.push(status);
+    frame.extend([0; 16]);
     frame.extend((text.len() as u32).to_le_bytes());
     frame.extend(text.as_bytes());
     channel.write_all(&frame).expect("the parent reads");

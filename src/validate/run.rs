@@ -1,0 +1,163 @@
+//! Runs: the checks in one process, the candidate in another, and what both came to.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::batch::{Kind, Member, Program};
+use super::protocol::{self, Report};
+use super::{Checks, ValidateError, Validator, is_out_of_time, judge, proxy};
+use crate::sandbox::{self, Ending, Finished, Input, Job, Limits, Role};
+use crate::verdict::Verdict;
+
+/// How much longer the checks may take than the candidate: they wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a candidate that passes every check did in them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Passed {
+    pub(super) verdict: Verdict,
+    /// Of its answers in each check.
+    pub(super) answers: Vec<protocol::Answers>,
+}
+
+/// One run of all checks.
+struct Run {
+    report: Report,
+    /// How the process ended that decides: the candidate's when it was lost, else that of the checks.
+    ending: Ending,
+    stderr: String,
+}
+
+/// The order of the checks in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Forward,
+    /// What depends on earlier calls shows.
+    Reverse,
+}
+
+impl Validator {
+    /// Runs the checks on a member of a program twice, unless the first run fails.
+    pub(super) fn run_member(
+        &self,
+        checks: &Checks,
+        judge: Option<&Path>,
+        program: &Program<'_>,
+        number: usize,
+    ) -> Result<Result<Passed, Verdict>, ValidateError> {
+        let member = &program.members[number];
+        let first = self.run(checks, judge, program, number, Order::Forward)?;
+        let verdict = verdict(checks, member, program.kind, &first);
+        if !verdict.is_pass() {
+            return Ok(Err(verdict));
+        }
+        let second = self.run(checks, judge, program, number, Order::Reverse)?;
+        let again = self::verdict(checks, member, program.kind, &second);
+        let answers = |run: &Run| run.report.checks.iter().map(|check| check.answers).collect::<Vec<_>>();
+        if !again.is_pass() {
+            return Ok(Err(judge::flaky(again)));
+        }
+        let (answers, others) = (answers(&first), answers(&second));
+        if let Some(at) = protocol::first_difference(&answers, &others) {
+            return Ok(Err(judge::inconstant(&checks.harness.checks, at)));
+        }
+        Ok(Ok(Passed { verdict, answers }))
+    }
+
+    /// One run; one that used up its time is repeated alone, with twice the time, before that is believed.
+    fn run(
+        &self,
+        checks: &Checks,
+        judge: Option<&Path>,
+        program: &Program<'_>,
+        number: usize,
+        order: Order,
+    ) -> Result<Run, ValidateError> {
+        let half = |time: Duration| Duration::from_secs(time.as_secs().div_ceil(2));
+        let limits = self.run_limits;
+        let hasty = Limits { cpu: half(limits.cpu), wall: half(limits.wall), ..limits };
+        let run = |limits| run_once(checks, judge, program, number, order, limits);
+        let first = {
+            let _others_too = self.alone.read().unwrap_or_else(PoisonError::into_inner);
+            run(hasty)?
+        };
+        if !is_out_of_time(first.ending) {
+            return Ok(first);
+        }
+        let _alone = self.alone.write().unwrap_or_else(PoisonError::into_inner);
+        run(limits)
+    }
+}
+
+fn verdict(checks: &Checks, member: &Member<'_>, kind: Kind, run: &Run) -> Verdict {
+    let prefix = member.prefix();
+    let places = member.places(checks, &prefix);
+    let verdict = judge::run(&checks.harness.checks, &run.report, run.ending, &run.stderr, &places);
+    Verdict { cooperative: kind == Kind::Checks, ..verdict }
+}
+
+fn run_once(
+    checks: &Checks,
+    judge: Option<&Path>,
+    program: &Program<'_>,
+    number: usize,
+    order: Order,
+    limits: Limits,
+) -> Result<Run, ValidateError> {
+    let file = program.file.as_deref().expect("a program that is run was built");
+    let nonce = protocol::nonce();
+    let mut arguments = vec![protocol::hex(&nonce)];
+    if order == Order::Reverse {
+        arguments.push("reverse".into());
+    }
+    let total = checks.harness.checks.len();
+    let read = |finished: &Finished| protocol::read(&finished.stdout, &nonce, total, order == Order::Reverse);
+    let text = |finished: &Finished| String::from_utf8_lossy(&finished.stderr).into_owned();
+    let Some(judge) = judge.filter(|_| program.kind == Kind::Server) else {
+        let finished = sandbox::run(&job(file, arguments, Input::None, limits))?;
+        return Ok(Run { report: read(&finished), ending: finished.ending, stderr: text(&finished) });
+    };
+    let (ours, theirs) =
+        UnixStream::pair().map_err(|source| ValidateError::Io { path: "a pair of sockets".into(), source })?;
+    let channel = |end: UnixStream| Input::Channel(Arc::new(OwnedFd::from(end)));
+    let patient = Limits { cpu: limits.cpu * 2 + PATIENCE, wall: limits.wall + PATIENCE, ..limits };
+    let judging = job(judge, arguments, channel(ours), patient);
+    let answering = job(file, vec![number.to_string()], channel(theirs), limits);
+    let (judged, answered) = std::thread::scope(|scope| {
+        // A job owns its end of the channel, which is closed with it: else nobody would see the other's end.
+        let answering = scope.spawn(move || sandbox::run(&answering));
+        let judged = {
+            let judging = judging;
+            sandbox::run(&judging)
+        };
+        (judged, answering.join())
+    });
+    let (judged, answered) = (judged?, answered.expect("watching does not panic")?);
+    let report = read(&judged);
+    let lost = judged.ending == Ending::Exited(proxy::LOST);
+    // A candidate must also end as it should once it is told that all is done.
+    let (ending, stderr) = match (lost, judged.ending, answered.ending) {
+        (true, ..) => (answered.ending, text(&answered)),
+        (false, Ending::Exited(0), Ending::Exited(0)) => (judged.ending, String::new()),
+        (false, Ending::Exited(0), ending) => (ending, text(&answered)),
+        (false, ending, _) => (ending, text(&judged)),
+    };
+    Ok(Run { report, ending, stderr })
+}
+
+fn job(program: &Path, arguments: Vec<String>, input: Input, limits: Limits) -> Job {
+    Job {
+        role: Role::Run,
+        program: program.to_owned(),
+        arguments: arguments.into_iter().map(Into::into).collect(),
+        environment: Vec::new(),
+        directory: program.parent().unwrap_or(Path::new("/")).to_owned(),
+        readable: vec![program.to_owned()],
+        writable: Vec::new(),
+        input,
+        limits,
+    }
+}
