@@ -4,6 +4,7 @@
 
 mod conform;
 mod extract;
+mod isolation;
 mod names;
 mod policy;
 mod scan;
@@ -20,6 +21,8 @@ use crate::model::Finish;
 use crate::spec::Spec;
 use crate::syntax::{BoundsError, check_bounds, deep};
 use crate::verdict::{Class, Phase, Verdict};
+
+pub use isolation::is_separable;
 
 /// Longest completion that is read, in bytes.
 pub const MAX_COMPLETION: usize = 1 << 20;
