@@ -4,6 +4,7 @@
 
 mod conform;
 mod extract;
+mod isolation;
 mod names;
 mod policy;
 mod scan;
@@ -21,6 +22,8 @@ use crate::spec::Spec;
 use crate::syntax::{BoundsError, check_bounds, deep};
 use crate::verdict::{Class, Phase, Verdict};
 
+pub use isolation::is_separable;
+
 /// Longest completion that is read, in bytes.
 pub const MAX_COMPLETION: usize = 1 << 20;
 
@@ -31,11 +34,6 @@ pub struct Candidate {
     pub source: String,
     /// What was changed on the way, for people: "dropped `fn main`", "added `pub`", …
     pub notes: Vec<String>,
-}
-
-/// stub
-pub fn is_separable(_c: &Candidate) -> bool {
-    true
 }
 
 /// Finds the Rust in a completion and makes a candidate of it, or says why it can't.

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Attribute, Ident, Item, ItemUse, Meta, Type, UseTree};
 
@@ -141,6 +141,14 @@ pub(super) fn type_name(ty: &Type) -> Option<String> {
     }
 }
 
+/// The identifier of a path that is nothing else: `Stack` of `Stack<T>`, not of `m::Stack`.
+pub(super) fn only_ident(path: &syn::Path) -> Option<String> {
+    match (path.leading_colon, path.segments.first()) {
+        (None, Some(segment)) if path.segments.len() == 1 => Some(plain(&segment.ident)),
+        _ => None,
+    }
+}
+
 /// Every identifier in the tokens.
 pub(super) fn mentioned(tokens: &impl ToTokens) -> HashSet<String> {
     let mut found = HashSet::new();
@@ -172,6 +180,28 @@ pub(super) fn free_names(tokens: &impl ToTokens) -> HashSet<String> {
         before = [before[1], next];
     });
     found
+}
+
+/// Calls `visit` for the tokens of every pair of brackets, and for those outside. Does not recurse.
+pub(super) fn each_stream(tokens: TokenStream, mut visit: impl FnMut(&[TokenTree])) {
+    let mut stack = vec![tokens];
+    while let Some(tokens) = stack.pop() {
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        visit(&tokens);
+        stack.extend(tokens.into_iter().filter_map(|token| match token {
+            TokenTree::Group(group) => Some(group.stream()),
+            _ => None,
+        }));
+    }
+}
+
+/// What is in the brackets of `#[…]` or `#![…]`, if that is what begins with the `#` at `index`.
+pub(super) fn attribute_at(tokens: &[TokenTree], index: usize) -> Option<TokenStream> {
+    let is_inner = matches!(tokens.get(index + 1), Some(TokenTree::Punct(punct)) if punct.as_char() == '!');
+    match tokens.get(index + 1 + usize::from(is_inner)) {
+        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Bracket => Some(group.stream()),
+        _ => None,
+    }
 }
 
 /// Calls `visit` for every token, those inside brackets too. Does not recurse.
