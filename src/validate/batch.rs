@@ -74,6 +74,8 @@ pub(super) struct Batch<'a, 'v> {
     pub(super) checks: &'v Checks,
     pub(super) profile: Profile,
     pub(super) kind: Kind,
+    /// Asked before anything is begun.
+    pub(super) go_on: &'v dyn Fn() -> Result<(), ValidateError>,
     pub(super) refuse: &'v mut dyn FnMut(usize, Verdict),
     pub(super) run: &'v mut dyn FnMut(Program<'a>) -> Result<(), ValidateError>,
 }
@@ -182,6 +184,7 @@ impl<'a> Batch<'a, '_> {
     }
 
     fn rustc(&self, compile: &Compile, members: usize) -> Result<Compiled, ValidateError> {
+        (self.go_on)()?;
         // What many take is found out by splitting; what one takes is measured alone before it counts.
         if members > 1 { self.validator.compile_once(compile) } else { self.validator.compile(compile) }
     }

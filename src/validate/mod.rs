@@ -21,6 +21,7 @@ mod tests_file;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use deps::{DepsError, Locked};
@@ -76,6 +77,9 @@ pub enum ValidateError {
         #[source]
         source: io::Error,
     },
+    /// It was told to stop.
+    #[error("stopped")]
+    Stopped,
     /// The part of llmc that the checks are linked with did not compile.
     #[error("this rustc could not compile llmc's runtime for checks:\n{0}")]
     Runtime(String),
@@ -239,6 +243,16 @@ impl Validator {
     /// # Errors
     /// As [`Validator::judge`].
     pub fn judge_all(&self, checks: &Checks, candidates: &[&Candidate]) -> Result<Vec<Verdict>, ValidateError> {
+        self.judge_until(checks, candidates, &AtomicBool::new(false))
+    }
+
+    /// [`Validator::judge_all`], but for `stop`: once it is set nothing new is begun.
+    fn judge_until(
+        &self,
+        checks: &Checks,
+        candidates: &[&Candidate],
+        stop: &AtomicBool,
+    ) -> Result<Vec<Verdict>, ValidateError> {
         let mut verdicts = self.remembered(checks, candidates);
         let unknown = |verdicts: &[Option<Verdict>]| -> Vec<(usize, &Candidate)> {
             let unknown = verdicts.iter().enumerate().filter(|(_, verdict)| verdict.is_none());
@@ -254,7 +268,7 @@ impl Validator {
                 if left.is_empty() {
                     break;
                 }
-                let found = self.judge_in(checks, judge.as_deref(), kind, *profile, left)?;
+                let found = self.judge_in(checks, judge.as_deref(), kind, *profile, left, stop)?;
                 for (id, result) in found {
                     match (result, &passed[id]) {
                         (Err(verdict), None) => verdicts[id] = Some(verdict),
@@ -286,16 +300,20 @@ impl Validator {
         kind: Kind,
         profile: Profile,
         candidates: Vec<(usize, &Candidate)>,
+        stop: &AtomicBool,
     ) -> Result<Vec<(usize, Result<Passed, Verdict>)>, ValidateError> {
+        let go_on = || if stop.load(Ordering::SeqCst) { Err(ValidateError::Stopped) } else { Ok(()) };
         let (mut refused, mut ran) = (Vec::new(), Vec::new());
         let mut batch = Batch {
             validator: self,
             checks,
             profile,
             kind,
+            go_on: &go_on,
             refuse: &mut |id, verdict| refused.push((id, Err(verdict))),
             run: &mut |program| {
                 for (number, member) in program.members.iter().enumerate() {
+                    go_on()?;
                     let result = match program.file {
                         Some(_) => self.run_member(checks, judge, &program, number)?,
                         None => Ok(Passed { verdict: Verdict::passed(Phase::Compile, 0), answers: Vec::new() }),

@@ -4,6 +4,7 @@
 //! that differ only in layout are judged once.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ pub struct Judged {
 
 /// Judges candidates of one spec on threads of its own, in batches.
 ///
-/// Dropping it waits for the batches under way, and drops what still waits.
+/// Dropping it waits for the processes under way, and drops what still waits.
 #[derive(Debug)]
 pub struct Queue {
     shared: Arc<Shared>,
@@ -48,6 +49,8 @@ struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     results: mpsc::UnboundedSender<Result<Judged, ValidateError>>,
+    /// Set when nobody wants the rest.
+    stop: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -79,8 +82,14 @@ impl Queue {
     /// A queue with `workers` threads (at least one).
     pub fn new(validator: Arc<Validator>, checks: Arc<Checks>, workers: usize) -> Self {
         let (sender, results) = mpsc::unbounded_channel();
-        let shared =
-            Arc::new(Shared { validator, checks, state: Mutex::default(), wake: Condvar::new(), results: sender });
+        let shared = Arc::new(Shared {
+            validator,
+            checks,
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            results: sender,
+            stop: AtomicBool::new(false),
+        });
         let work = |_| {
             let shared = shared.clone();
             std::thread::Builder::new()
@@ -135,6 +144,7 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
         let mut state = self.shared.lock();
         state.closed = true;
         state.waiting.clear();
@@ -155,7 +165,7 @@ impl Shared {
     fn work(&self) {
         while let Some(batch) = self.take() {
             let candidates: Vec<&Candidate> = batch.iter().map(|waiting| &waiting.candidate).collect();
-            match self.validator.judge_all(&self.checks, &candidates) {
+            match self.validator.judge_until(&self.checks, &candidates, &self.stop) {
                 Ok(verdicts) => self.tell(batch, verdicts),
                 Err(error) => {
                     // The receiver may be gone.
