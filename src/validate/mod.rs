@@ -8,6 +8,7 @@ mod deps;
 mod harness;
 mod judge;
 mod protocol;
+mod proxy;
 mod queue;
 mod source_map;
 mod tests_file;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub use deps::{DepsError, Locked};
 pub use harness::{Check, Harness, render};
+pub use proxy::{LOST, blamed, library, server};
 pub use queue::{Judged, Queue};
 pub use source_map::SourceMap;
 pub use tests_file::render_tests_file;
@@ -31,10 +33,13 @@ use crate::toolchain::{Compile, Compiled, CrateType, RustcDiagnostic, Toolchain}
 use crate::verdict::{Phase, Verdict};
 
 /// What the checks are linked with: files of the crate `llmc_rt`.
-const RUNTIME: [(&str, &str); 3] = [
+const RUNTIME: [(&str, &str); 6] = [
     ("lib.rs", include_str!("runtime/lib.rs")),
+    ("caller.rs", include_str!("runtime/caller.rs")),
     ("generate.rs", include_str!("runtime/generate.rs")),
     ("report.rs", include_str!("runtime/report.rs")),
+    ("serve.rs", include_str!("runtime/serve.rs")),
+    ("wire.rs", include_str!("runtime/wire.rs")),
 ];
 
 /// Why llmc could not validate. Never a candidate's fault.
@@ -281,7 +286,7 @@ impl Validator {
         let run = |limits| -> Result<(Finished, Verdict), ValidateError> {
             let nonce = protocol::nonce();
             let finished = sandbox::run(&run_job(program, &nonce, limits))?;
-            let report = protocol::read(&finished.stdout, &nonce, checks.harness.checks.len());
+            let report = protocol::read(&finished.stdout, &nonce, checks.harness.checks.len(), false);
             let stderr = String::from_utf8_lossy(&finished.stderr);
             let verdict = judge::run(&checks.harness.checks, &report, finished.ending, &stderr, places);
             Ok((finished, verdict))
@@ -354,12 +359,12 @@ fn run_job(program: &Path, nonce: &[u8], limits: Limits) -> Job {
     Job {
         role: Role::Run,
         program: program.to_owned(),
-        arguments: Vec::new(),
+        arguments: vec![protocol::hex(nonce).into()],
         environment: Vec::new(),
         directory: program.parent().unwrap_or(Path::new("/")).to_owned(),
         readable: vec![program.to_owned()],
         writable: Vec::new(),
-        input: nonce.to_vec(),
+        input: Vec::new(),
         limits,
     }
 }
