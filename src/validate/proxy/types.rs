@@ -278,16 +278,23 @@ impl Types {
     fn given(&self, name: &str, arguments: &PathArguments, context: &Context<'_>) -> Option<String> {
         let item = self.given.get(name)?;
         let (generics, fields, attributes): (_, Vec<&Fields>, _) = match item {
-            Item::Type(alias) if alias.generics.params.is_empty() => {
-                if !arguments.is_none() {
+            Item::Type(alias) => {
+                let parameters: BTreeSet<String> =
+                    alias.generics.type_params().map(|parameter| parameter.ident.to_string()).collect();
+                let is_plain = alias.generics.params.is_empty();
+                // An alias of itself does not compile, but nobody has tried yet.
+                let mark = format!("type {name}");
+                if !self.used.borrow_mut().insert(mark.clone()) {
                     return None;
                 }
-                // An alias of itself does not compile, but nobody has tried yet.
-                let is_new = self.used.borrow_mut().insert(format!("type {name}"));
-                let inside = Context { on: None, parameters: BTreeSet::new(), is_static: context.is_static };
-                let text = if is_new { self.text(&alias.ty, &inside) } else { None };
-                self.used.borrow_mut().remove(&format!("type {name}"));
-                return text;
+                let inside = Context { on: None, parameters, is_static: context.is_static };
+                let text = self.text(&alias.ty, &inside);
+                self.used.borrow_mut().remove(&mark);
+                if is_plain {
+                    return text.filter(|_| arguments.is_none());
+                }
+                text?;
+                return Some(format!("{GIVEN}::{name}{}", self.given_arguments(arguments, context)?));
             }
             Item::Struct(item) => (&item.generics, vec![&item.fields], &item.attrs),
             Item::Enum(item) => {
@@ -313,19 +320,22 @@ impl Types {
                 self.text(&field.ty, &inside)?;
             }
         }
-        let arguments = match arguments {
-            PathArguments::None => String::new(),
+        Some(format!("{GIVEN}::{name}{}", self.given_arguments(arguments, context)?))
+    }
+
+    fn given_arguments(&self, arguments: &PathArguments, context: &Context<'_>) -> Option<String> {
+        match arguments {
+            PathArguments::None => Some(String::new()),
             PathArguments::AngleBracketed(list) => {
                 let each = list.args.iter().map(|argument| match argument {
                     GenericArgument::Lifetime(name) => Some(lifetime_text(name, context)),
                     GenericArgument::Type(ty) => self.text(ty, context),
                     _ => None,
                 });
-                format!("<{}>", each.collect::<Option<Vec<String>>>()?.join(", "))
+                Some(format!("<{}>", each.collect::<Option<Vec<String>>>()?.join(", ")))
             }
-            PathArguments::Parenthesized(_) => return None,
-        };
-        Some(format!("{GIVEN}::{name}{arguments}"))
+            PathArguments::Parenthesized(_) => None,
+        }
     }
 
     /// Parameters of an implementation, each type with `bound` beside its own bounds.
