@@ -166,7 +166,7 @@ impl<'a> Batch<'a, '_> {
                 return Ok(Vec::new());
             }
             let before = members.len();
-            let misfits = misfits(&compiled, &source, &members);
+            let misfits = misfits(&compiled, &source);
             for (number, error) in misfits.into_iter().rev() {
                 let member = members.remove(number);
                 (self.refuse)(member.id, misfit(&error));
@@ -246,19 +246,12 @@ fn split<'a>(members: &[Member<'a>]) -> Vec<Vec<Member<'a>>> {
 }
 
 /// The members whose functions the program could not take, with the first error of each.
-fn misfits(compiled: &Compiled, source: &str, members: &[Member<'_>]) -> BTreeMap<usize, RustcDiagnostic> {
-    let lines: Vec<&str> = source.lines().collect();
+fn misfits(compiled: &Compiled, source: &str) -> BTreeMap<usize, RustcDiagnostic> {
     let mut found = BTreeMap::new();
     for error in compiled.diagnostics.iter().filter(|diagnostic| diagnostic.level.starts_with("error")) {
-        for span in error.spans.iter().filter(|span| span.file == SERVER_FILE) {
-            let line = lines.get(span.line.saturating_sub(1)).copied().unwrap_or_default();
-            let owner = |member: &Member<'_>| match member.seat {
-                Seat::Alone => members.len() == 1,
-                Seat::Among(number) => line.contains(&format!("::k{number}::")),
-            };
-            if let Some(number) = members.iter().position(owner) {
-                found.entry(number).or_insert_with(|| error.clone());
-            }
+        let own = error.spans.iter().filter(|span| span.file == SERVER_FILE);
+        if let Some(number) = own.filter_map(|span| proxy::blamed(source, span.line)).next() {
+            found.entry(number).or_insert_with(|| error.clone());
         }
     }
     found

@@ -295,7 +295,7 @@ fn interface_names(interface: &Interface) -> Vec<String> {
 }
 
 /// The paths that a `use` tree names, each with the name it gets; no name stands for all (`*`).
-fn use_leaves(tree: &syn::UseTree, path: String, leaves: &mut Vec<(String, Option<String>)>) {
+pub(super) fn use_leaves(tree: &syn::UseTree, path: String, leaves: &mut Vec<(String, Option<String>)>) {
     let join = |name: &syn::Ident| if path.is_empty() { name.to_string() } else { format!("{path}::{name}") };
     match tree {
         syn::UseTree::Path(part) => use_leaves(&part.tree, join(&part.ident), leaves),

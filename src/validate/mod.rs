@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use deps::{DepsError, Locked};
 pub use harness::{Check, Harness, render};
+pub use proxy::{LOST, library, server};
 pub use queue::{Judged, Queue};
 pub use source_map::SourceMap;
 pub use tests_file::render_tests_file;
@@ -45,10 +46,13 @@ use crate::verdict::{Phase, Verdict};
 const ENGINE: u32 = 2;
 
 /// What the checks are linked with: files of the crate `llmc_rt`.
-const RUNTIME: [(&str, &str); 3] = [
+const RUNTIME: [(&str, &str); 6] = [
     ("lib.rs", include_str!("runtime/lib.rs")),
+    ("caller.rs", include_str!("runtime/caller.rs")),
     ("generate.rs", include_str!("runtime/generate.rs")),
     ("report.rs", include_str!("runtime/report.rs")),
+    ("serve.rs", include_str!("runtime/serve.rs")),
+    ("wire.rs", include_str!("runtime/wire.rs")),
 ];
 
 /// Why llmc could not validate. Never a candidate's fault.

@@ -13,6 +13,8 @@ mod env;
 mod freeze;
 mod house;
 mod model;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod proxy;
 mod repo;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;

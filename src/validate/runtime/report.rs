@@ -1,19 +1,23 @@
 //! Runs the checks of one candidate and reports each to the parent process over a private descriptor.
 //!
-//! Frames: nonce (16 bytes), number of the check (u32), status (u8), length (u32), text; little endian.
-//! The nonce arrives on standard input. Standard output is turned to standard error before the first
-//! check, so what a candidate prints can't be taken for a frame.
+//! Frames: nonce (16 bytes), number of the check (u32), status (u8), digests of what was asked of the
+//! candidate's process meanwhile, and of what was asked with the answers (u64 each; 0 where it has none), length (u32),
+//! text; little endian. Standard output is turned to standard error before the first check, so what a candidate prints
+//! can't be taken for a frame.
 
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::FromRawFd as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
+use crate::caller;
 use crate::generate::{cut, debug, note_panic, panic_message, take_panic};
+use crate::wire::stack_pointer;
 
-/// Stack of the thread that runs the checks: as much as a main thread has.
-const STACK: usize = 8 << 20;
+/// Stack of the thread that runs a candidate: as much as a main thread has.
+pub(crate) const STACK: usize = 8 << 20;
 /// Longest text of the first failure, and of the others, in bytes.
 const LONG: usize = 4 << 10;
 const SHORT: usize = 256;
@@ -37,55 +41,117 @@ pub struct Check {
 unsafe extern "C" {
     fn dup2(from: i32, to: i32) -> i32;
     fn fcntl(descriptor: i32, command: i32, ...) -> i32;
+    fn poll(descriptors: *mut Poll, count: std::ffi::c_ulong, timeout: i32) -> i32;
+    fn _exit(code: i32) -> !;
+}
+
+#[repr(C)]
+struct Poll {
+    descriptor: i32,
+    events: i16,
+    found: i16,
+}
+
+/// Ends the process at once: no destructor and no hook is run.
+pub(crate) fn end_process(code: i32) -> ! {
+    // SAFETY: no preconditions.
+    unsafe { _exit(code) }
+}
+
+/// Whether something waits to be read from a descriptor, its end included.
+pub(crate) fn is_ready(descriptor: i32) -> bool {
+    const POLLIN: i16 = 1;
+    let mut poll_one = Poll { descriptor, events: POLLIN, found: 0 };
+    // SAFETY: one entry, which outlives the call. A signal that interrupts it leaves it unanswered; nobody sends any.
+    unsafe { poll(&raw mut poll_one, 1, 0) != 0 }
+}
+
+/// A private descriptor of what descriptor `from` is, which others use no longer: they write to standard error there.
+fn moved(from: i32) -> Option<File> {
+    const F_DUPFD_CLOEXEC: i32 = 1030;
+    // SAFETY: plain system calls on descriptors of this process; F_DUPFD_CLOEXEC gives one that nobody else owns.
+    unsafe {
+        let descriptor = fcntl(from, F_DUPFD_CLOEXEC, 10);
+        (descriptor >= 10 && dup2(2, from) == from).then(|| File::from_raw_fd(descriptor))
+    }
+}
+
+/// The channel on descriptor 0, if it is one, moved to where a candidate can't reach it. Reading standard input then
+/// finds its end, since standard error can't be read. `and_output` turns standard output into standard error too.
+pub(crate) fn take_channel(and_output: bool) -> Option<File> {
+    let input = moved(0)?;
+    // SAFETY: as in `moved`.
+    if and_output && unsafe { dup2(2, 1) } != 1 {
+        return None;
+    }
+    let is_channel = input.metadata().is_ok_and(|metadata| metadata.file_type().is_socket());
+    is_channel.then_some(input)
 }
 
 /// Runs all checks in order and ends the process.
+///
+/// The first argument is the nonce in hex; the second may be `reverse`.
 pub fn run(checks: &'static [Check]) -> ! {
-    let mut arguments = std::env::args().skip(1);
-    let mut nonce = [0; 16];
-    let hex = arguments.next().expect("the parent sends a nonce");
-    for (at, byte) in nonce.iter_mut().enumerate() { *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap(); }
-    let reverse = arguments.next().is_some();
-    // SAFETY: plain system calls on descriptors of this process; F_DUPFD (0) gives one that nobody else owns.
-    let mut channel = unsafe {
-        let channel = fcntl(1, 0, 10);
-        assert!(channel >= 10 && dup2(2, 1) == 1, "descriptors can be moved");
-        File::from_raw_fd(channel)
-    };
-    let thread = std::thread::Builder::new().name("checks".to_string()).stack_size(STACK);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let nonce = arguments.first().and_then(|text| u128::from_str_radix(text, 16).ok());
+    let nonce = nonce.expect("the first argument is the nonce").to_be_bytes();
+    run_as(checks, nonce, arguments.get(1).is_some_and(|order| order == "reverse"))
+}
+
+/// Runs all checks, from the last to the first if so wanted, and ends the process.
+pub fn run_as(checks: &'static [Check], nonce: [u8; 16], is_reverse: bool) -> ! {
+    let answers = take_channel(false);
+    let mut reports = moved(1).expect("descriptors can be moved");
+    let is_judge = answers.is_some();
+    // A candidate has the usual stack. A judge has none beside it, and needs more to decode what recursed on that.
+    let size = if is_judge { 8 * STACK } else { STACK };
+    if let Some(answers) = answers {
+        caller::open(answers);
+    }
+    let thread = std::thread::Builder::new().name("checks".to_string()).stack_size(size);
     let thread = thread.spawn(move || {
+        if is_judge {
+            // Half of it is for what the checks do with what was decoded.
+            caller::allow_stack(stack_pointer() - size / 2);
+        }
         let mut is_first = true;
         for at in 0..checks.len() {
-            let number = if reverse { checks.len() - 1 - at } else { at };
-            let check = &checks[number];
-            let (status, text) = run_one(check);
+            let number = if is_reverse { checks.len() - 1 - at } else { at };
+            let (status, text) = run_one(&checks[number]);
             let longest = if is_first { LONG } else { SHORT };
             is_first &= status != 1;
-            send(&mut channel, &nonce, number as u32, status, cut(&text, longest));
+            send(&mut reports, &nonce, number as u32, status, caller::digests(), cut(&text, longest));
         }
-        send(&mut channel, &nonce, u32::MAX, 0, "");
+        caller::assert_quiet();
+        send(&mut reports, &nonce, u32::MAX, 0, caller::Digests::default(), "");
     });
     let is_done = thread.expect("a thread can be started").join().is_ok();
     std::process::exit(if is_done { 0 } else { 101 })
 }
 
-fn send(channel: &mut File, nonce: &[u8; 16], number: u32, status: u8, text: &str) {
+fn send(channel: &mut File, nonce: &[u8; 16], number: u32, status: u8, digests: caller::Digests, text: &str) {
     let mut frame = nonce.to_vec();
     frame.extend(number.to_le_bytes());
     frame.push(status);
-    frame.extend([0; 16]);
+    frame.extend(digests.asked.to_le_bytes());
+    frame.extend(digests.answered.to_le_bytes());
     frame.extend((text.len() as u32).to_le_bytes());
     frame.extend(text.as_bytes());
     channel.write_all(&frame).expect("the parent reads");
 }
 
-fn run_one(check: &Check) -> (u8, String) {
-    // Set again each time: a candidate may have replaced it.
+/// Has the place of each panic noted.
+pub(crate) fn hook_panics() {
     std::panic::set_hook(Box::new(|info| {
         if let Some(place) = info.location() {
             note_panic(format!("{}:{}:{}", place.file(), place.line(), place.column()));
         }
     }));
+}
+
+fn run_one(check: &Check) -> (u8, String) {
+    // Set again each time: a candidate may have replaced it.
+    hook_panics();
     take_panic();
     match catch_unwind(AssertUnwindSafe(check.run)) {
         Ok(Outcome::Pass) => (0, String::new()),

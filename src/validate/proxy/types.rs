@@ -1,0 +1,463 @@
+//! Which types can travel, and how the server names them. Only what is surely known does: a name that could mean
+//! something else is refused.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use quote::ToTokens as _;
+use syn::{Fields, GenericArgument, GenericParam, Item, PathArguments, Type, TypeParamBound, Visibility};
+
+use super::{GIVEN, WIRE, item_ident};
+use crate::validate::harness::use_leaves;
+
+const INTEGERS: [&str; 12] = ["i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize"];
+
+/// Types of the standard library that travel: the path without `std::`, and what their arguments may be.
+const KNOWN: [(&str, Arguments); 33] = [
+    ("string::String", Arguments::Values(0)),
+    ("vec::Vec", Arguments::Values(1)),
+    ("option::Option", Arguments::Values(1)),
+    ("result::Result", Arguments::Values(2)),
+    ("boxed::Box", Arguments::Pointee),
+    ("rc::Rc", Arguments::Pointee),
+    ("sync::Arc", Arguments::Pointee),
+    ("borrow::Cow", Arguments::Borrowed),
+    ("collections::VecDeque", Arguments::Values(1)),
+    ("collections::LinkedList", Arguments::Values(1)),
+    ("collections::BinaryHeap", Arguments::Values(1)),
+    ("collections::HashMap", Arguments::Values(2)),
+    ("collections::HashSet", Arguments::Values(1)),
+    ("collections::BTreeMap", Arguments::Values(2)),
+    ("collections::BTreeSet", Arguments::Values(1)),
+    ("collections::hash_map::HashMap", Arguments::Values(2)),
+    ("collections::hash_set::HashSet", Arguments::Values(1)),
+    ("collections::btree_map::BTreeMap", Arguments::Values(2)),
+    ("collections::btree_set::BTreeSet", Arguments::Values(1)),
+    ("ops::Range", Arguments::Values(1)),
+    ("ops::RangeInclusive", Arguments::Integer),
+    ("num::NonZero", Arguments::Integer),
+    ("num::Wrapping", Arguments::Values(1)),
+    ("num::Saturating", Arguments::Values(1)),
+    ("cmp::Reverse", Arguments::Values(1)),
+    ("cmp::Ordering", Arguments::Values(0)),
+    ("time::Duration", Arguments::Values(0)),
+    ("num::ParseIntError", Arguments::Values(0)),
+    ("num::ParseFloatError", Arguments::Values(0)),
+    ("num::TryFromIntError", Arguments::Values(0)),
+    ("str::ParseBoolError", Arguments::Values(0)),
+    ("str::Utf8Error", Arguments::Values(0)),
+    ("string::FromUtf8Error", Arguments::Values(0)),
+];
+
+/// Modules of which `*` brings in no other meaning for a name of the prelude.
+const GLOBS: [&str; 7] = ["std::cmp", "std::collections", "std::num", "std::ops", "std::rc", "std::sync", "std::time"];
+
+#[derive(Clone, Copy)]
+enum Arguments {
+    /// So many types that travel.
+    Values(usize),
+    /// One type, which may be a text, a slice or an error.
+    Pointee,
+    /// A lifetime, perhaps, and a type, which may be a text or a slice.
+    Borrowed,
+    /// One type of integers.
+    Integer,
+}
+
+/// Where a type stands.
+pub(super) struct Context<'a> {
+    /// What `Self` is.
+    pub(super) on: Option<&'a Type>,
+    /// Names that stand for types.
+    pub(super) parameters: BTreeSet<String>,
+    /// Whether all lifetimes are to be `'static`.
+    pub(super) is_static: bool,
+}
+
+/// The types of a spec.
+pub(super) struct Types {
+    given: BTreeMap<String, Item>,
+    imports: BTreeMap<String, String>,
+    globs: Vec<String>,
+    /// Given types that travel.
+    used: RefCell<BTreeSet<String>>,
+}
+
+impl Types {
+    pub(super) fn new(items: &[Item], imports: &[String]) -> Self {
+        let mut types =
+            Self { given: BTreeMap::new(), imports: BTreeMap::new(), globs: Vec::new(), used: RefCell::default() };
+        for item in items {
+            if let Some(ident) = item_ident(item) {
+                types.given.insert(ident.to_string(), item.clone());
+            }
+        }
+        let lines = imports.iter().filter_map(|line| syn::parse_str::<syn::ItemUse>(line).ok());
+        let written =
+            items.iter().filter_map(|item| if let Item::Use(item) = item { Some(item.clone()) } else { None });
+        for line in lines.chain(written) {
+            let mut leaves = Vec::new();
+            use_leaves(&line.tree, String::new(), &mut leaves);
+            for (path, name) in leaves {
+                match name {
+                    Some(name) => {
+                        types.imports.insert(name, path);
+                    }
+                    None => types.globs.push(path),
+                }
+            }
+        }
+        types
+    }
+
+    /// The given types that values of the wanted functions may hold. Known once these were all asked for.
+    pub(super) fn used(&self) -> Vec<String> {
+        self.used.borrow().iter().cloned().collect()
+    }
+
+    /// The name of a given type without parameters.
+    pub(super) fn name_of(&self, ty: &Type) -> Option<String> {
+        let name = ty.to_token_stream().to_string();
+        match self.given.get(&name)? {
+            Item::Struct(item) if item.generics.params.is_empty() => Some(name),
+            Item::Enum(item) if item.generics.params.is_empty() => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The type as the server writes it, if its values can travel.
+    pub(super) fn text(&self, ty: &Type, context: &Context<'_>) -> Option<String> {
+        if self.globs.iter().any(|glob| !GLOBS.contains(&glob.as_str())) {
+            return None;
+        }
+        match ty {
+            Type::Paren(inner) => self.text(&inner.elem, context),
+            Type::Group(inner) => self.text(&inner.elem, context),
+            Type::Tuple(tuple) if tuple.elems.len() <= 12 => {
+                let parts: Option<String> =
+                    tuple.elems.iter().map(|part| Some(format!("{}, ", self.text(part, context)?))).collect();
+                Some(format!("({})", parts?))
+            }
+            Type::Array(array) => {
+                let length = self.length(&array.len)?;
+                Some(format!("[{}; {length}]", self.text(&array.elem, context)?))
+            }
+            Type::Reference(reference) if reference.mutability.is_none() => {
+                let lifetime = reference.lifetime.as_ref().map(|lifetime| lifetime_text(lifetime, context));
+                Some(format!("&{} {}", lifetime.unwrap_or_default(), self.pointee(&reference.elem, context)?))
+            }
+            Type::Path(path) if path.qself.is_none() => self.path(&path.path, context),
+            _ => None,
+        }
+    }
+
+    /// A type behind a reference.
+    fn pointee(&self, ty: &Type, context: &Context<'_>) -> Option<String> {
+        match ty {
+            Type::Paren(inner) => self.pointee(&inner.elem, context),
+            Type::Slice(slice) => Some(format!("[{}]", self.text(&slice.elem, context)?)),
+            Type::Path(path) if path.path.is_ident("str") && !self.is_taken("str") => Some("str".into()),
+            _ => self.text(ty, context),
+        }
+    }
+
+    fn length(&self, length: &syn::Expr) -> Option<String> {
+        match length {
+            syn::Expr::Lit(literal) => {
+                matches!(literal.lit, syn::Lit::Int(_)).then(|| literal.to_token_stream().to_string())
+            }
+            syn::Expr::Path(path) => {
+                let name = path.path.get_ident()?.to_string();
+                matches!(self.given.get(&name), Some(Item::Const(_))).then(|| format!("{GIVEN}::{name}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the spec means something of its own by that name.
+    fn is_taken(&self, name: &str) -> bool {
+        self.given.contains_key(name) || self.imports.contains_key(name)
+    }
+
+    fn path(&self, path: &syn::Path, context: &Context<'_>) -> Option<String> {
+        let last = path.segments.last()?;
+        if path.segments.iter().rev().skip(1).any(|segment| !segment.arguments.is_none()) {
+            return None;
+        }
+        let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let first = names[0].as_str();
+        if names.len() == 1 && path.leading_colon.is_none() {
+            if first == "Self" {
+                return last.arguments.is_none().then(|| self.text(context.on?, context)).flatten();
+            }
+            if context.parameters.contains(first) {
+                return Some(first.to_owned());
+            }
+            if self.given.contains_key(first) {
+                return self.given(first, &last.arguments, context);
+            }
+            if !self.imports.contains_key(first) {
+                let is_primitive = INTEGERS.contains(&first) || ["f32", "f64", "bool", "char"].contains(&first);
+                if is_primitive && last.arguments.is_none() {
+                    return Some(first.to_owned());
+                }
+            }
+        }
+        let full = self.full(&names, path.leading_colon.is_some())?;
+        let mut known = full.as_str();
+        if let Some(rest) = known.strip_prefix("num::NonZero")
+            && let Some(integer) = INTEGERS.iter().find(|integer| integer.eq_ignore_ascii_case(rest))
+        {
+            return last.arguments.is_none().then(|| format!("::std::num::NonZero<{integer}>"));
+        }
+        if known == "fmt::Error" {
+            known = "fmt::Error";
+            return last.arguments.is_none().then(|| format!("::std::{known}"));
+        }
+        let (_, wanted) = KNOWN.iter().find(|(path, _)| *path == known)?;
+        let arguments = self.std_arguments(*wanted, &last.arguments, context)?;
+        Some(format!("::std::{known}{arguments}"))
+    }
+
+    /// The path of a type of the standard library, without `std::`.
+    fn full(&self, names: &[String], is_absolute: bool) -> Option<String> {
+        let first = names[0].as_str();
+        let path = if let Some(path) = self.imports.get(first).filter(|_| !is_absolute) {
+            let mut path: Vec<&str> = path.split("::").collect();
+            path.extend(names[1..].iter().map(String::as_str));
+            path.join("::")
+        } else if names.len() > 1 {
+            names.join("::")
+        } else if let Some(glob) = self.globs.iter().find(|glob| {
+            let path = format!("{}::{first}", glob.split_once("::").map_or("", |(_, rest)| rest));
+            KNOWN.iter().any(|(known, _)| *known == path)
+        }) {
+            format!("{glob}::{first}")
+        } else {
+            let known = KNOWN.iter().find(|(known, _)| known.rsplit("::").next() == Some(first))?.0;
+            let is_prelude = ["String", "Vec", "Option", "Result", "Box"].contains(&first);
+            return is_prelude.then(|| known.to_owned());
+        };
+        let path = path.trim_start_matches("::");
+        let (root, rest) = path.split_once("::")?;
+        (["std", "core", "alloc"].contains(&root) && !self.given.contains_key(root)).then(|| rest.to_owned())
+    }
+
+    fn std_arguments(&self, wanted: Arguments, arguments: &PathArguments, context: &Context<'_>) -> Option<String> {
+        let PathArguments::AngleBracketed(list) = arguments else {
+            return matches!((wanted, arguments), (Arguments::Values(0), PathArguments::None)).then(String::new);
+        };
+        let mut lifetime = String::new();
+        let mut types = Vec::new();
+        for argument in &list.args {
+            match argument {
+                GenericArgument::Lifetime(name) if types.is_empty() && matches!(wanted, Arguments::Borrowed) => {
+                    lifetime = format!("{}, ", lifetime_text(name, context));
+                }
+                GenericArgument::Type(ty) => types.push(ty),
+                _ => return None,
+            }
+        }
+        let text = match (wanted, &types[..]) {
+            (Arguments::Values(count), types) if count == types.len() => {
+                let types: Option<Vec<String>> = types.iter().map(|ty| self.text(ty, context)).collect();
+                types?.join(", ")
+            }
+            (Arguments::Pointee, [Type::TraitObject(object)]) => error_object(object, self)?,
+            (Arguments::Pointee | Arguments::Borrowed, [ty]) => self.pointee(ty, context)?,
+            (Arguments::Integer, [ty]) => {
+                let text = self.text(ty, context)?;
+                INTEGERS.contains(&text.as_str()).then_some(text)?
+            }
+            _ => return None,
+        };
+        Some(format!("<{lifetime}{text}>"))
+    }
+
+    /// A type of the spec's own.
+    fn given(&self, name: &str, arguments: &PathArguments, context: &Context<'_>) -> Option<String> {
+        let item = self.given.get(name)?;
+        let (generics, fields, attributes): (_, Vec<&Fields>, _) = match item {
+            Item::Type(alias) => {
+                let parameters: BTreeSet<String> =
+                    alias.generics.type_params().map(|parameter| parameter.ident.to_string()).collect();
+                let is_plain = alias.generics.params.is_empty();
+                // An alias of itself does not compile, but nobody has tried yet.
+                let mark = format!("type {name}");
+                if !self.used.borrow_mut().insert(mark.clone()) {
+                    return None;
+                }
+                let inside = Context { on: None, parameters, is_static: context.is_static };
+                let text = self.text(&alias.ty, &inside);
+                self.used.borrow_mut().remove(&mark);
+                if is_plain {
+                    return text.filter(|_| arguments.is_none());
+                }
+                text?;
+                return Some(format!("{GIVEN}::{name}{}", self.given_arguments(arguments, context)?));
+            }
+            Item::Struct(item) => (&item.generics, vec![&item.fields], &item.attrs),
+            Item::Enum(item) => {
+                let attributes = item.variants.iter().flat_map(|variant| &variant.attrs);
+                if attributes.clone().any(|attribute| attribute.path().is_ident("non_exhaustive")) {
+                    return None;
+                }
+                (&item.generics, item.variants.iter().map(|variant| &variant.fields).collect(), &item.attrs)
+            }
+            _ => return None,
+        };
+        let is_open = !attributes.iter().any(|attribute| attribute.path().is_ident("non_exhaustive"));
+        let is_visible = matches!(item, Item::Enum(_))
+            || fields.iter().all(|fields| fields.iter().all(|field| matches!(field.vis, Visibility::Public(_))));
+        if !is_open || !is_visible || generics.where_clause.is_some() {
+            return None;
+        }
+        if self.used.borrow_mut().insert(name.to_owned()) {
+            let parameters = generics.type_params().map(|parameter| parameter.ident.to_string()).collect();
+            let inside = Context { on: None, parameters, is_static: false };
+            self.parameters(generics, "")?;
+            for field in fields.iter().flat_map(|fields| fields.iter()) {
+                self.text(&field.ty, &inside)?;
+            }
+        }
+        Some(format!("{GIVEN}::{name}{}", self.given_arguments(arguments, context)?))
+    }
+
+    fn given_arguments(&self, arguments: &PathArguments, context: &Context<'_>) -> Option<String> {
+        match arguments {
+            PathArguments::None => Some(String::new()),
+            PathArguments::AngleBracketed(list) => {
+                let each = list.args.iter().map(|argument| match argument {
+                    GenericArgument::Lifetime(name) => Some(lifetime_text(name, context)),
+                    GenericArgument::Type(ty) => self.text(ty, context),
+                    _ => None,
+                });
+                Some(format!("<{}>", each.collect::<Option<Vec<String>>>()?.join(", ")))
+            }
+            PathArguments::Parenthesized(_) => None,
+        }
+    }
+
+    /// Parameters of an implementation, each type with `bound` beside its own bounds.
+    fn parameters(&self, generics: &syn::Generics, bound: &str) -> Option<String> {
+        let each = generics.params.iter().map(|parameter| match parameter {
+            GenericParam::Lifetime(parameter) => Some(parameter.to_token_stream().to_string()),
+            GenericParam::Type(parameter) => {
+                let mut bounds: Vec<String> =
+                    parameter.bounds.iter().map(|bound| self.bound(bound)).collect::<Option<_>>()?;
+                bounds.extend((!bound.is_empty()).then(|| bound.to_owned()));
+                Some(format!("{}: {}", parameter.ident, bounds.join(" + ")))
+            }
+            GenericParam::Const(_) => None,
+        });
+        Some(each.collect::<Option<Vec<String>>>()?.join(", "))
+    }
+
+    fn bound(&self, bound: &TypeParamBound) -> Option<String> {
+        const BOUNDS: [&str; 12] = [
+            "clone::Clone",
+            "marker::Copy",
+            "marker::Send",
+            "marker::Sync",
+            "cmp::PartialEq",
+            "cmp::Eq",
+            "cmp::PartialOrd",
+            "cmp::Ord",
+            "default::Default",
+            "hash::Hash",
+            "fmt::Debug",
+            "fmt::Display",
+        ];
+        let text = bound.to_token_stream().to_string().replace(' ', "");
+        let names: Vec<String> = text.split("::").map(str::to_owned).collect();
+        let full = match &names[..] {
+            [name] if !self.is_taken(name) => {
+                let is_prelude = !["Hash", "Debug", "Display"].contains(&name.as_str());
+                BOUNDS.iter().find(|path| path.rsplit("::").next() == Some(name)).filter(|_| is_prelude)?.to_string()
+            }
+            names if names[0].is_empty() => return None,
+            names => self.full(names, false)?,
+        };
+        BOUNDS.contains(&full.as_str()).then(|| format!("::std::{full}"))
+    }
+
+    /// How values of a given type are written and read.
+    pub(super) fn implementations(&self, name: &str, local: &str, prefix: &str) -> Option<String> {
+        let (generics, shapes): (_, Vec<(String, &Fields)>) = match self.given.get(name)? {
+            Item::Struct(item) => (&item.generics, vec![("Self".to_owned(), &item.fields)]),
+            Item::Enum(item) => {
+                let shapes = item.variants.iter().map(|variant| (format!("Self::{}", variant.ident), &variant.fields));
+                (&item.generics, shapes.collect())
+            }
+            _ => return None,
+        };
+        let names: Vec<String> = generics
+            .params
+            .iter()
+            .map(|parameter| match parameter {
+                GenericParam::Lifetime(parameter) => parameter.lifetime.to_string(),
+                GenericParam::Type(parameter) => parameter.ident.to_string(),
+                GenericParam::Const(parameter) => parameter.ident.to_string(),
+            })
+            .collect();
+        let arguments = if names.is_empty() { String::new() } else { format!("<{}>", names.join(", ")) };
+        let head = |of: &str| {
+            let parameters = self.parameters(generics, &format!("{WIRE}::{of}<{local}>"))?;
+            Some(format!("impl<{parameters}> {WIRE}::{of}<{local}> for {prefix}{name}{arguments} {{\n"))
+        };
+        let (mut encode, mut decode) = (String::new(), String::new());
+        for (number, (path, fields)) in shapes.iter().enumerate() {
+            let (mut pattern, mut puts, mut takes) = (String::new(), String::new(), String::new());
+            for (at, field) in fields.iter().enumerate() {
+                let member = field.ident.as_ref().map_or_else(|| at.to_string(), ToString::to_string);
+                pattern += &format!("{member}: a{at}, ");
+                puts += &format!("{WIRE}::Encode::<{local}>::encode(a{at}, out); ");
+                takes += &format!("{member}: {WIRE}::Decode::<{local}>::decode(input)?, ");
+            }
+            encode += &format!("{path} {{ {pattern}}} => {{ out.put(&{number}u32.to_le_bytes()); {puts}}}\n");
+            decode += &format!("{number} => {path} {{ {takes}}},\n");
+        }
+        // A type without values has no reference that could be matched on.
+        let value = if shapes.is_empty() { "*self" } else { "self" };
+        let (encode_head, decode_head) = (head("Encode")?, head("Decode")?);
+        Some(format!(
+            "{encode_head}fn encode(&self, out: &mut {WIRE}::Encoder) {{\nmatch {value} {{\n{encode}}}\n}}\n}}\n\
+             {decode_head}fn decode(input: &mut {WIRE}::Decoder<'_>) -> ::core::option::Option<Self> {{\n\
+             input.enter()?;\n::core::option::Option::Some(match input.number()? {{\n{decode}\
+             _ => return ::core::option::Option::None,\n}})\n}}\n}}\n"
+        ))
+    }
+}
+
+fn lifetime_text(lifetime: &syn::Lifetime, context: &Context<'_>) -> String {
+    match context.is_static && lifetime.ident != "_" {
+        true => "'static".to_owned(),
+        false => lifetime.to_string(),
+    }
+}
+
+/// `dyn Error`, as the runtime knows it.
+fn error_object(object: &syn::TypeTraitObject, types: &Types) -> Option<String> {
+    let mut names = Vec::new();
+    for bound in &object.bounds {
+        let text = bound.to_token_stream().to_string().replace(' ', "");
+        if text == "'static" {
+            continue;
+        }
+        let parts: Vec<String> = text.trim_start_matches("::").split("::").map(str::to_owned).collect();
+        let name = match &parts[..] {
+            [name] if ["Send", "Sync"].contains(&name.as_str()) && !types.is_taken(name) => name.clone(),
+            [name] if types.given.contains_key(name) => return None,
+            parts if types.full(parts, text.starts_with("::"))? == "error::Error" => "::std::error::Error".to_owned(),
+            _ => return None,
+        };
+        names.push(name);
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    match names[..] {
+        ["::std::error::Error"] => Some("dyn ::std::error::Error".into()),
+        ["::std::error::Error", "Send"] => Some("dyn ::std::error::Error + Send".into()),
+        ["::std::error::Error", "Send", "Sync"] => Some("dyn ::std::error::Error + Send + Sync".into()),
+        _ => None,
+    }
+}
