@@ -115,6 +115,8 @@ impl Crates {
         write(&self.at(name).join("main.rs"), source)?;
         let mut compile = self.compile(name, CrateType::Bin, "main.rs", checks, profile, limits)?;
         compile.externs.push(("generated".into(), library));
+        // For a crate `generated` that itself needs it.
+        compile.search.extend(checks.runtime.parent().map(Path::to_owned));
         compile.externs.push(("llmc_rt".into(), checks.runtime.clone()));
         Ok(compile)
     }

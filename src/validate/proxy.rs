@@ -31,7 +31,7 @@ pub fn server(spec: &Spec, modules: &[String]) -> String {
 }
 
 /// Whose fault an error in that line (from 1) of a [`server`] is: an index into its `modules`.
-pub fn blamed(server: &str, line: usize) -> Option<usize> {
+pub(super) fn blamed(server: &str, line: usize) -> Option<usize> {
     server.lines().nth(line.checked_sub(1)?)?.rsplit_once(BLAME)?.1.parse().ok()
 }
 

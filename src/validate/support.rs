@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::crates::{Crates, create, write};
 use super::{Checks, RUNTIME, ValidateError, Validator, proxy};
 use crate::digest::{Hasher, sha256};
+use crate::sandbox::Limits;
 use crate::spec::Profile;
 use crate::toolchain::{Compile, CrateType};
 
@@ -37,10 +38,10 @@ impl Validator {
             return Ok(Some(program));
         }
         let crates = Crates::new(&self.work, checks)?;
-        let compiled = self.compile(&crates.library(library, checks, self.compile_limits)?)?;
+        let compiled = self.compile(&crates.library(library, checks, Limits::COMPILE)?)?;
         let Some(library) = compiled.artifact else { return Ok(None) };
         let source = &checks.harness.source;
-        let compile = crates.program("checks", source, library, checks, Profile::Debug, self.compile_limits)?;
+        let compile = crates.program("checks", source, library, checks, Profile::Debug, Limits::COMPILE)?;
         let Some(built) = self.compile(&compile)?.artifact else { return Ok(None) };
         create(&folder)?;
         // Under another name first: nobody may find a part of it.
@@ -69,7 +70,7 @@ impl Validator {
             forbid_unsafe: false,
             profile: Profile::Debug,
             shown_as: Vec::new(),
-            limits: self.compile_limits,
+            limits: Limits::COMPILE,
         };
         let texts: Vec<String> = RUNTIME.iter().map(|(name, text)| format!("{name}\n{text}")).collect();
         let digest =
