@@ -257,7 +257,7 @@ fn names_that_do_not_exist_are_told_from_other_compile_errors() {
     let types = judge(&double(), "pub fn double(n: i64) -> i64 { n.to_string() }");
     assert_verdict(&types, Phase::Compile, Outcome::Failed, Class::Miscompile, "E0308");
     let missing = judge(&double(), "pub fn twice(n: i64) -> i64 { n * 2 }");
-    assert_verdict(&missing, Phase::Compile, Outcome::Failed, Class::Hallucination, "E0432");
+    assert_verdict(&missing, Phase::Compile, Outcome::Failed, Class::FormatViolation, "signature");
     let forbidden = judge(&double(), "pub fn double(n: i64) -> i64 { unsafe { std::hint::unreachable_unchecked() } }");
     assert_verdict(&forbidden, Phase::Compile, Outcome::Failed, Class::Miscompile, "unsafe_code");
 }
