@@ -25,7 +25,7 @@ pub(super) struct Scope {
 }
 
 /// std types and traits that need no import, by their full paths.
-const PRELUDE: &[&str] = &[
+pub(super) const PRELUDE: &[&str] = &[
     "std::string::String",
     "std::string::ToString",
     "std::vec::Vec",
