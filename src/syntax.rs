@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
 /// Longest Rust source that is parsed, in bytes.
 pub const MAX_BYTES: usize = 128 << 10;
@@ -13,6 +13,11 @@ pub const MAX_BYTES: usize = 128 << 10;
 pub const MAX_DEPTH: usize = 128;
 /// Longest run of prefix operators and keywords (`!!!!x`, `return return`) that is parsed.
 pub const MAX_PREFIXES: usize = 128;
+/// Longest run of tokens at one level of brackets without a `;`, a `,` or the end of a block that is parsed:
+/// what is chained (`1+1+1…`, `x.y.y…`, `else if`) is as deep a tree as it is long.
+pub const MAX_RUN: usize = 4096;
+/// Most `<` at one level of brackets that no `>` has closed by the next `;`.
+pub const MAX_ANGLES: usize = 1024;
 /// Address space for the stack of a thread that parses; only what is touched is ever used.
 const STACK: usize = 512 << 20;
 
@@ -28,6 +33,12 @@ pub enum BoundsError {
     /// More than [`MAX_PREFIXES`] prefix operators in a row.
     #[error("more than {MAX_PREFIXES} prefix operators in a row")]
     TooManyPrefixes,
+    /// More than [`MAX_RUN`] tokens in one expression, type or pattern.
+    #[error("more than {MAX_RUN} tokens without a `;`, a `,` or the end of a block")]
+    TooChained,
+    /// More than [`MAX_ANGLES`] open `<`.
+    #[error("more than {MAX_ANGLES} `<` that nothing closes")]
+    TooManyAngles,
     /// Not even tokens of Rust.
     #[error("not Rust: {message}")]
     NotTokens {
@@ -70,30 +81,74 @@ pub fn check_bounds(source: &str) -> Result<TokenStream, BoundsError> {
         let start = error.span().start();
         BoundsError::NotTokens { message: error.to_string(), line: start.line, column: start.column + 1 }
     })?;
-    let mut stack = vec![(tokens.clone().into_iter(), 0_usize)];
-    while let Some((tokens, prefixes)) = stack.last_mut() {
-        match tokens.next() {
-            None => {
-                stack.pop();
+    let mut stack = vec![(tokens.clone().into_iter(), Level::default())];
+    while let Some((tokens, level)) = stack.last_mut() {
+        let Some(token) = tokens.next() else {
+            stack.pop();
+            continue;
+        };
+        level.meet(&token)?;
+        if let TokenTree::Group(group) = token {
+            let depth = stack.len() - usize::from(group.delimiter() == Delimiter::None);
+            if depth > MAX_DEPTH {
+                return Err(BoundsError::TooDeep);
             }
-            Some(TokenTree::Group(group)) => {
-                *prefixes = 0;
-                let depth = stack.len() - usize::from(group.delimiter() == Delimiter::None);
-                if depth > MAX_DEPTH {
-                    return Err(BoundsError::TooDeep);
-                }
-                stack.push((group.stream().into_iter(), 0));
-            }
-            Some(token) if is_prefix(&token) => {
-                *prefixes += 1;
-                if *prefixes > MAX_PREFIXES {
-                    return Err(BoundsError::TooManyPrefixes);
-                }
-            }
-            Some(_) => *prefixes = 0,
+            stack.push((group.stream().into_iter(), Level::default()));
         }
     }
     Ok(tokens)
+}
+
+/// What was met at one level of brackets.
+#[derive(Default)]
+struct Level {
+    prefixes: usize,
+    /// Tokens since the last separator.
+    run: usize,
+    /// `|` since the last `;`: closures go on behind a `,` between their arguments.
+    bars: usize,
+    angles: usize,
+    after_block: bool,
+    after_dash: bool,
+}
+
+impl Level {
+    fn meet(&mut self, token: &TokenTree) -> Result<(), BoundsError> {
+        self.prefixes = if is_prefix(token) { self.prefixes + 1 } else { 0 };
+        if self.prefixes > MAX_PREFIXES {
+            return Err(BoundsError::TooManyPrefixes);
+        }
+        // A block ends what is before it, unless that goes on: `{ … } else`, `{ … } + 1`.
+        let begins = match token {
+            TokenTree::Ident(ident) => !["else", "as"].iter().any(|word| ident == word),
+            TokenTree::Punct(punct) => punct.as_char() == '#',
+            TokenTree::Literal(_) => true,
+            TokenTree::Group(_) => false,
+        };
+        if self.after_block && begins {
+            (self.run, self.bars, self.angles) = (0, 0, 0);
+        }
+        self.after_block = matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
+        self.run += 1;
+        let after_dash = std::mem::take(&mut self.after_dash);
+        if let TokenTree::Punct(punct) = token {
+            match punct.as_char() {
+                ';' => (self.run, self.bars, self.angles) = (0, 0, 0),
+                ',' => self.run = 0,
+                '|' => self.bars += 1,
+                '<' => self.angles += 1,
+                // `->` and `=>` close nothing.
+                '>' if !after_dash => self.angles = self.angles.saturating_sub(1),
+                '-' | '=' => self.after_dash = punct.spacing() == Spacing::Joint,
+                _ => {}
+            }
+        }
+        match self {
+            Self { run, bars, .. } if *run > MAX_RUN || *bars > MAX_RUN => Err(BoundsError::TooChained),
+            Self { angles, .. } if *angles > MAX_ANGLES => Err(BoundsError::TooManyAngles),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn is_prefix(token: &TokenTree) -> bool {
@@ -125,8 +180,30 @@ mod tests {
     }
 
     #[test]
+    fn chains_are_bounded_and_lists_are_not() {
+        let within = |source: &str| check_bounds(source).map(|_| ()).map_err(|error| error.to_string());
+        let chained = Err("more than 4096 tokens without a `;`, a `,` or the end of a block".to_owned());
+        for (part, times) in [("+1", 2050), (".y", 2050), ("{1}+", 2050), ("|a,b|", 2050), ("as u8 ", 2050)] {
+            assert_eq!(within(&format!("fn f() {{ x {} }}", part.repeat(times))), chained, "{part}");
+        }
+        assert_eq!(within(&format!("fn f() {{ if x {{}} {} }}", "else if x {} ".repeat(1100))), chained);
+        let angles = format!("type T = {}u8{};", "A<u8,".repeat(1100), ">".repeat(1100));
+        assert_eq!(within(&angles), Err("more than 1024 `<` that nothing closes".to_owned()));
+        for fine in [
+            format!("const X: [i32; 20_000] = [{}];", "-1, ".repeat(20_000)),
+            format!("fn f(x: u8) {{ match x {{ {} _ => {{}} }} }}", "1 | 2 => { g() } ".repeat(2_000)),
+            format!("struct S {{ {} }}", "x: Vec<u8>, ".repeat(5_000)),
+            "fn f() -> Vec<u8> { g(|x| x > 1) }\n".repeat(3_000),
+            "/// A line.\n".repeat(2_000) + "fn f() {}",
+            format!("fn f() {{ {} }}", "x = 1 << 2; ".repeat(5_000)),
+        ] {
+            assert_eq!(within(&fine), Ok(()), "{}", &fine[..60]);
+        }
+    }
+
+    #[test]
     fn the_longest_chain_of_operators_fits_the_deep_stack() {
-        let source = format!("fn f() -> i32 {{ 1{} }}", "+1".repeat(MAX_BYTES / 2 - 20));
+        let source = format!("fn f() -> i32 {{ 1{} }}", "+1".repeat(MAX_RUN / 2 - 1));
         let formatted = deep(|| {
             check_bounds(&source).map(|tokens| syn::parse2::<syn::File>(tokens).map(|file| file.items.len()).ok())
         });

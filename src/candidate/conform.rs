@@ -11,6 +11,7 @@ use syn::{
     parse_quote,
 };
 
+use super::adapt::adapt;
 use super::format_violation;
 use super::names::{
     Leaf, attributes, free_names, leaves, mentioned, name_of, only_for_tests, plain, space_of, type_name,
@@ -28,11 +29,20 @@ pub(super) struct Conformed {
     pub(super) notes: Vec<String>,
 }
 
+/// How near a function must be to the wanted signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It means the same.
+    Exact,
+    /// It means the same, or is adapted where only integer types differ: see `adapt`.
+    Adapted,
+}
+
 /// Modules within modules that are unwrapped, at most.
 const MAX_WRAPPERS: usize = 4;
 
 /// Makes `file` conform to the interface, or says what is missing or different.
-pub(super) fn conform(mut file: File, interface: &Interface) -> Result<Conformed, Verdict> {
+pub(super) fn conform(mut file: File, interface: &Interface, fit: Fit) -> Result<Conformed, Verdict> {
     let mut notes = Notes::default();
     let given = Given::of(interface);
 
@@ -43,7 +53,7 @@ pub(super) fn conform(mut file: File, interface: &Interface) -> Result<Conformed
     drop_given(&mut file.items, &given, &mut notes);
 
     let scope = scope_of(&file.items, &given, interface);
-    check_functions(&mut file.items, interface, &scope, &mut notes)?;
+    check_functions(&mut file.items, interface, &scope, fit, &mut notes)?;
     check_types(&mut file.items, interface, &mut notes)?;
     check_methods(&mut file.items, interface, &given, &scope, &mut notes)?;
     drop_duplicates(&mut file.items, &mut notes);
@@ -437,6 +447,7 @@ fn check_functions(
     items: &mut Vec<Item>,
     interface: &Interface,
     scope: &Scope,
+    fit: Fit,
     notes: &mut Notes,
 ) -> Result<(), Verdict> {
     for wanted in &interface.functions {
@@ -455,7 +466,17 @@ fn check_functions(
             Item::Fn(item) => expected.as_ref().is_none_or(|expected| *expected == canonical(&item.sig, None, scope)),
             _ => false,
         };
-        let Some(chosen) = found.iter().rev().copied().find(|index| fits(index)) else {
+        let chosen = found.iter().rev().copied().find(|index| fits(index));
+        if fit == Fit::Adapted
+            && chosen.is_none()
+            && let [only] = found.as_slice()
+            && let Some(signature) = wanted_signature(&wanted.signature)
+            && let Some(adapted) = adapt(items, *only, &signature, scope)
+        {
+            adapted.into_iter().for_each(|note| notes.add(note));
+            continue;
+        }
+        let Some(chosen) = chosen else {
             let got = match &items[found[found.len() - 1]] {
                 Item::Fn(item) => spelled(&item.vis, &item.sig),
                 _ => String::new(),

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use syn::{File, Item};
 
-use super::conform::{Conformed, conform, is_stub};
+use super::conform::{Conformed, Fit, conform, is_stub};
 use super::names::{free_names, leaves, mentioned, name_of, space_of, type_name};
 use super::scan::{State, line_and_column, scan};
 use super::{format_violation, parse_file, syntax};
@@ -61,7 +61,18 @@ struct Failure {
 }
 
 /// The code of a completion that conforms to the interface, or why there is none.
+///
+/// One that would have to be adapted is taken only where no other is left, a last resort.
 pub(super) fn choose(text: &str, finish: Finish, interface: &Interface) -> Result<Conformed, Verdict> {
+    match choose_fitting(text, finish, interface, Fit::Exact) {
+        Err(verdict) if verdict.code.as_deref() == Some("signature") => {
+            choose_fitting(text, finish, interface, Fit::Adapted).map_err(|_| verdict)
+        }
+        chosen => chosen,
+    }
+}
+
+fn choose_fitting(text: &str, finish: Finish, interface: &Interface, fit: Fit) -> Result<Conformed, Verdict> {
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     let (answer, unfinished_thought) = without_reasoning(&text);
     let (blocks, prose) = blocks_of(answer);
@@ -74,7 +85,7 @@ pub(super) fn choose(text: &str, finish: Finish, interface: &Interface) -> Resul
         .filter(|block| block.may_be_rust())
         .map(|block| parse_block(block, finish, &mut budget))
         .collect();
-    let mut attempts = Attempts::new(interface, finish);
+    let mut attempts = Attempts::new(interface, finish, fit);
     if let Some(found) = attempts.best_of(&rust) {
         return Ok(found);
     }
@@ -394,6 +405,7 @@ fn looks_like_code(line: &str) -> bool {
 struct Attempts<'a> {
     interface: &'a Interface,
     finish: Finish,
+    fit: Fit,
     /// Verdicts of code that parsed and does not conform.
     unfit: Vec<Verdict>,
     /// Code that did not parse.
@@ -402,8 +414,8 @@ struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    fn new(interface: &'a Interface, finish: Finish) -> Self {
-        Self { interface, finish, unfit: Vec::new(), failures: Vec::new(), parsed_anything: false }
+    fn new(interface: &'a Interface, finish: Finish, fit: Fit) -> Self {
+        Self { interface, finish, fit, unfit: Vec::new(), failures: Vec::new(), parsed_anything: false }
     }
 
     /// The last block that conforms, with what it needs of the others; else all of them as one.
@@ -430,7 +442,7 @@ impl<'a> Attempts<'a> {
             .iter()
             .rev()
             .filter(|block| !block.file.items.is_empty())
-            .find_map(|block| conform(block.file.clone(), self.interface).ok())
+            .find_map(|block| conform(block.file.clone(), self.interface, self.fit).ok())
     }
 
     /// The block as it conforms; what is against it is remembered.
@@ -442,7 +454,7 @@ impl<'a> Attempts<'a> {
             return None;
         }
         self.parsed_anything = true;
-        match conform(block.file.clone(), self.interface) {
+        match conform(block.file.clone(), self.interface, self.fit) {
             Ok(found) => self.without_left_out(block, found),
             Err(verdict) => {
                 self.unfit.push(verdict);
@@ -510,7 +522,7 @@ impl<'a> Attempts<'a> {
         added.append(&mut file.items);
         file.items = added;
         let block = Parsed { file, ..blocks[index].clone() };
-        let mut found = conform(block.file.clone(), self.interface).ok()?;
+        let mut found = conform(block.file.clone(), self.interface, self.fit).ok()?;
         found.notes.push("took what it needs from other code blocks".into());
         self.without_left_out(&block, found)
     }
@@ -526,7 +538,7 @@ impl<'a> Attempts<'a> {
             file.attrs.extend(block.file.attrs.clone());
             file.items.extend(block.file.items.clone());
         }
-        let mut found = conform(file, self.interface).ok()?;
+        let mut found = conform(file, self.interface, self.fit).ok()?;
         for block in &whole {
             found = self.without_left_out(block, found)?;
         }

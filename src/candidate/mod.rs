@@ -2,6 +2,7 @@
 //!
 //! Works on text alone: nothing here is compiled or run. The only user of prettyplease.
 
+mod adapt;
 mod conform;
 mod extract;
 mod isolation;
@@ -55,7 +56,7 @@ pub fn from_completion(text: &str, finish: Finish, spec: &Spec) -> Result<Candid
 pub fn from_source(code: &str, spec: &Spec) -> Result<Candidate, Verdict> {
     deep(|| {
         let file = parse_file(code.trim_start_matches('\u{feff}'))?;
-        finished(conform::conform(file, &spec.interface)?, spec)
+        finished(conform::conform(file, &spec.interface, conform::Fit::Adapted)?, spec)
     })
 }
 

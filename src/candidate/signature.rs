@@ -25,7 +25,7 @@ pub(super) struct Scope {
 }
 
 /// std types and traits that need no import, by their full paths.
-const PRELUDE: &[&str] = &[
+pub(super) const PRELUDE: &[&str] = &[
     "std::string::String",
     "std::string::ToString",
     "std::vec::Vec",
@@ -63,6 +63,11 @@ const PRELUDE: &[&str] = &[
 ];
 
 impl Scope {
+    /// Whether the file gives a name a meaning of its own.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.own.contains(name) || self.imports.contains_key(name)
+    }
+
     /// The one spelling of a path, e.g. `String` for `std::string::String`.
     fn canonical(&self, path: &[String]) -> Vec<String> {
         let mut full = path.to_vec();

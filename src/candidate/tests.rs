@@ -155,7 +155,7 @@ fn what_is_no_candidate_says_why() {
             "cut-off",
         ),
         ("```rust\nfn double(x: i32) -> i32 { x ** 2; let }\n```", Finish::Stop, "syntax"),
-        ("```rust\nfn double(x: i64) -> i32 { 1 }\n```", Finish::Stop, "signature"),
+        ("```rust\nfn double(x: f64) -> i32 { 1 }\n```", Finish::Stop, "signature"),
         ("```rust\nfn doubled(x: i32) -> i32 { 1 }\n```", Finish::Stop, "missing-item"),
         ("```rust\nlet x = double(2);\n```", Finish::Stop, "no-code"),
         ("```rust\nfn main() { double(2); }\n```", Finish::Stop, "missing-item"),
@@ -163,8 +163,8 @@ fn what_is_no_candidate_says_why() {
         assert_eq!(reply(text, finish).0, code, "{text}");
     }
     assert_eq!(
-        reply("```rust\nfn double(x: i64) -> i32 { 1 }\n```", Finish::Stop).1,
-        "the signature differs\n  wanted: pub fn double(x: i32) -> i32\n     got: fn double(x: i64) -> i32"
+        reply("```rust\nfn double(x: f64) -> i32 { 1 }\n```", Finish::Stop).1,
+        "the signature differs\n  wanted: pub fn double(x: i32) -> i32\n     got: fn double(x: f64) -> i32"
     );
     assert_eq!(
         reply("```rust\nfn doubled(x: i32) -> i32 { 1 }\n```", Finish::Stop).1,
@@ -556,5 +556,169 @@ proptest! {
         let spec = spec(DOUBLE);
         let _ = from_completion(&text, Finish::Stop, &spec);
         let _ = from_source(&text, &spec);
+    }
+}
+
+#[test]
+fn other_integers_than_the_wanted_ones_are_adapted() {
+    let wanted = spec("pub fn rearrange(arr: Vec<isize>, n: isize) -> Vec<isize>");
+    let code = "
+        /// Puts it right.
+        #[inline]
+        pub fn rearrange(mut arr: Vec<isize>, count: usize) -> Vec<isize> {
+            if count == 0 { arr } else { println!(\"{}\", rearrange(vec![], count - 1).len()); helper(arr, count - 1) }
+        }
+        fn helper(arr: Vec<isize>, count: usize) -> Vec<isize> { [0_usize].map(|_| count).into_iter().fold(arr, rearrange) }
+    ";
+    let expected = "\
+/// Puts it right.
+pub fn rearrange(arr: Vec<isize>, n: isize) -> Vec<isize> {
+    rearrange_as_written(arr, n.try_into().expect(\"`n` fits `usize`\"))
+}
+#[inline]
+fn rearrange_as_written(mut arr: Vec<isize>, count: usize) -> Vec<isize> {
+    if count == 0 {
+        arr
+    } else {
+        println!(\"{}\", rearrange_as_written(vec![], count - 1).len());
+        helper(arr, count - 1)
+    }
+}
+fn helper(arr: Vec<isize>, count: usize) -> Vec<isize> {
+    [0_usize].map(|_| count).into_iter().fold(arr, rearrange_as_written)
+}
+";
+    let candidate = from_source(code, &wanted).unwrap();
+    assert_eq!(candidate.source, expected);
+    assert_eq!(candidate.notes, ["adapted `n: usize` of `fn rearrange` to the spec's `isize`"]);
+    assert_eq!(from_source(&candidate.source, &wanted).unwrap().source, expected);
+    let reply = format!("```rust\n{code}\n```");
+    assert_eq!(from_completion(&reply, Finish::Stop, &wanted).unwrap(), candidate);
+
+    let counted = spec("pub fn count(text: &str, from: u64) -> i32");
+    let candidate =
+        from_source("fn count_as_written() {} fn count(t: &str, from: u8) -> usize { t.len() + 1 }", &counted);
+    let candidate = candidate.unwrap();
+    assert!(
+        candidate.source.contains(
+            "pub fn count(text: &str, from: u64) -> i32 {\n    \
+             count_as_written_(text, from.try_into().expect(\"`from` fits `u8`\"))\n        \
+             .try_into()\n        .expect(\"the result fits `i32`\")\n}\n"
+        ),
+        "{}",
+        candidate.source
+    );
+    assert_eq!(
+        candidate.notes,
+        [
+            "adapted `from: u8` of `fn count` to the spec's `u64`",
+            "adapted the result `usize` of `fn count` to the spec's `i32`"
+        ]
+    );
+}
+
+#[test]
+fn what_differs_in_more_than_integers_by_value_is_not_adapted() {
+    for (wanted, code) in [
+        ("pub fn f(x: i32) -> i32", "fn f(x: f64) -> i32 { 1 }"),
+        ("pub fn f(x: i32) -> i32", "fn f(x: &usize) -> i32 { 1 }"),
+        ("pub fn f(x: &i32) -> i32", "fn f(x: &u32) -> i32 { 1 }"),
+        ("pub fn f(x: Vec<i32>) -> i32", "fn f(x: Vec<u32>) -> i32 { 1 }"),
+        ("pub fn f(x: i32) -> Vec<i32>", "fn f(x: i32) -> Vec<u32> { vec![] }"),
+        ("pub fn f(x: i32) -> Option<i32>", "fn f(x: i32) -> i32 { 1 }"),
+        ("pub fn f(x: (i32, i32)) -> i32", "fn f(x: (i32, usize)) -> i32 { 1 }"),
+        ("pub fn f(x: i32, y: &str) -> i32", "fn f(x: usize, y: String) -> i32 { 1 }"),
+        ("pub fn f(x: i32) -> i32", "fn f(x: usize, y: usize) -> i32 { 1 }"),
+        ("pub fn f(x: i32) -> i32", "fn f<T>(x: usize) -> i32 { 1 }"),
+        ("pub fn f(x: i32) -> i32", "async fn f(x: usize) -> i32 { 1 }"),
+        ("pub fn f(x: i32) -> i32", "struct usize; fn f(x: usize) -> i32 { 1 }"),
+        ("pub fn f(x: i32) -> i32", "use std::vec::Vec as usize; fn f(x: usize) -> i32 { 1 }"),
+        // The name is more than that function's.
+        ("pub fn f(x: i32) -> i32", "fn f(x: usize) -> i32 { 1 } mod m { pub fn f() {} }"),
+        ("pub fn f(x: i32) -> i32", "fn f(x: usize) -> i32 { let f = 2; f }"),
+        ("pub fn f(x: i32) -> i32", "struct S { f: u8 } fn f(x: usize) -> i32 { 1 }"),
+        ("pub fn f(x: i32) -> i32", "fn f(x: usize) -> i32 { self::f(1) }"),
+        ("pub fn f(x: i32) -> i32", "fn f(x: usize) -> i32 { println!(\"{}\", [1].map(f)); 1 }"),
+        ("pub fn f(x: i32) -> i32", "fn f(x: usize) -> i32 { vec![|f: u8| f(1)]; 1 }"),
+        ("pub fn f(x: i32) -> i32", "fn f(x: usize) -> i32 { 1 } fn f(x: u8) -> i32 { 2 }"),
+    ] {
+        let wanted = spec(wanted);
+        assert_eq!(of_source(code, &wanted), Err("signature".into()), "{code}");
+        assert_eq!(of_reply(&format!("```rust\n{code}\n```"), &wanted), Err("signature".into()), "{code}");
+    }
+    // Another block that fits is taken before any that would have to be adapted.
+    let text = "```rust\nfn double(x: i32) -> i32 { x * 2 }\n```\nor\n```rust\nfn double(x: i64) -> i64 { x * 2 }\n```";
+    assert_eq!(of_reply(text, &spec(DOUBLE)).as_deref(), Ok(DOUBLED));
+}
+
+#[test]
+fn no_construct_overflows_the_stack_at_its_greatest_length() {
+    let spec = spec(DOUBLE);
+    // Nothing here nests brackets. Each is tried as long as a source may be, and as long as a chain may be.
+    let body = |room: usize, before: &str, part: &str, after: &str, end: &str| {
+        let tokens = part.parse::<proc_macro2::TokenStream>().map_or(1, |tokens| tokens.into_iter().count().max(1));
+        let times = match room {
+            0 => crate::syntax::MAX_ANGLES.min((crate::syntax::MAX_RUN - 20) / tokens) - 1,
+            room => room / (part.len() + end.len()),
+        };
+        format!("{DOUBLED}{before}{}{after}{}", part.repeat(times), end.repeat(times).trim_end())
+    };
+    let constructs = |room: usize| {
+        let body = |before: &str, part: &str, after: &str, end: &str| body(room, before, part, after, end);
+        [
+            ("a sum", body("fn g() -> i32 { 1", "+1", " }", "")),
+            ("and", body("fn g() -> bool { x", "&&x", " }", "")),
+            ("assignments", body("fn g() { x", "=x", " }", "")),
+            ("compound assignments", body("fn g() { x", "+=x", " }", "")),
+            ("ranges", body("fn g() { x", "..x", " }", "")),
+            ("else if", body("fn g() { if x {}", " else if x {}", " }", "")),
+            ("methods", body("fn g() { x", ".y()", " }", "")),
+            ("turbofish", body("fn g() { x", ".y::<T>()", " }", "")),
+            ("fields", body("fn g() { x", ".y", " }", "")),
+            ("tuple fields", body("fn g() { x", ".0", " }", "")),
+            ("indices", body("fn g() { x", "[0]", " }", "")),
+            ("calls", body("fn g() { x", "()", " }", "")),
+            ("question marks", body("fn g() { x", "?", " }", "")),
+            ("await", body("fn g() { x", ".await", " }", "")),
+            ("casts", body("fn g() { x", " as u8", " }", "")),
+            ("closures", body("fn g() { ", "|x|", " 1 }", "")),
+            ("closures without arguments", body("fn g() { ", "||x||", " 1 }", "")),
+            ("labels", body("fn g() { ", "break 'a ", " 1 }", "")),
+            ("returns", body("fn g() { ", "return 1+", " 1 }", "")),
+            ("references with lifetimes", body("type T = ", "&'a ", "u8;", "")),
+            ("generics", body("type T = ", "A<", "u8", ">") + ";"),
+            ("generics with commas", body("type T = ", "A<u8,", "u8", ">") + ";"),
+            ("qualified types", body("type T = ", "<A as ", "B", ">::C") + ";"),
+            ("results", body("type T = ", "fn()->", "u8;", "")),
+            ("bounds", body("fn g(x: impl A", "+A", ") {}", "")),
+            ("bounds of bounds", body("fn g(x: ", "impl Fn()->", "u8) {}", "")),
+            ("associated types", body("fn g(x: impl ", "A<B=", "u8", ">") + ") {}"),
+            ("a path", body("fn g() { a", "::a", " }", "")),
+            ("a use path", body("use a", "::a", ";", "")),
+            ("patterns", body("fn g(x: u8) { match x { 1", "|1", " => {} } }", "")),
+            ("reference patterns", body("fn g(x: u8) { match x { ", "&a@", "_ => {} } }", "")),
+            ("let chains", body("fn g() { if x", "&&let A=x", " {} }", "")),
+            ("statements", body("fn g() { ", "x;", " }", "")),
+            ("items in statements", body("fn g() { ", "fn f(){}", " }", "")),
+            ("strings", body("fn g() { f(", "\"\",", ") }", "")),
+            ("attributes", body("", "#[a]", "fn g() {}", "")),
+            ("doc comments", body("", "///\n", "fn g() {}", "")),
+            ("raw borrows", body("fn g() { ", "&raw const ", "x }", "")),
+            ("macro tokens", body("fn g() { m!(", "<-", ") }", "")),
+            ("where", body("fn g() where ", "A:B,", " {}", "")),
+            ("for", body("type T = ", "for<'a>fn(u8)->", "u8;", "")),
+            ("dyn", body("type T = ", "&'a dyn A<", "u8", ">") + ";"),
+            ("const generics", body("type T = A<", "-1,", "1>;", "")),
+            ("comparisons", body("fn g() { x", "<x", " }", "")),
+        ]
+    };
+    for (name, text) in constructs(crate::syntax::MAX_BYTES - 300).into_iter().chain(constructs(0)) {
+        let began = std::time::Instant::now();
+        let refused = crate::syntax::check_bounds(&text).err().map(|error| error.to_string());
+        let got = from_source(&text, &spec);
+        if let Some(reason) = refused {
+            assert_eq!(got.unwrap_err().detail, reason, "{name}");
+        }
+        assert!(began.elapsed().as_secs() < 20, "{name} took {:?}", began.elapsed());
     }
 }

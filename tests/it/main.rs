@@ -15,6 +15,8 @@ mod house;
 mod model;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod proxy;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod replies;
 mod repo;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;

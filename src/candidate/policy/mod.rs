@@ -3,228 +3,33 @@
 //! Not the fence that keeps hostile code in (the sandbox is): it says early and exactly what a spec does
 //! not want. Where a name can't be followed with certainty the answer is no.
 
+mod denied;
+mod lists;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
+use proc_macro2::{Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::visit::{self, Visit};
-use syn::{
-    Attribute, Expr, File, Ident, ImplItem, Item, ItemUse, Meta, Path, Safety, StaticMutability, TraitItem, Type,
+use syn::{Attribute, Expr, File, ImplItem, Item, ItemUse, Meta, Path, Safety, StaticMutability, TraitItem, Type};
+
+use self::denied::{Denied, Walk, root_name};
+use self::lists::{
+    ALLOWED_ATTRIBUTES, ATTRIBUTE_MACROS, DENIED_ATTRIBUTES, DENIED_MACROS, PATH_GIVERS, PATH_METHODS, STD_MACROS,
+    STD_MODULES,
 };
+use self::tokens::imports_in;
 
 use super::format_violation;
-use super::names::{Leaf, MAX_SEGMENTS, each_token, leaves, name_of, plain, type_name};
+use super::names::{Leaf, MAX_SEGMENTS, each_token, leaves, name_of, plain};
 use crate::spec::Spec;
 use crate::verdict::{Class, Phase, Verdict};
 
 /// Longest formatted source, in bytes, whatever the spec allows in lines.
 const MAX_SOURCE: usize = 256 << 10;
-
-/// Refused in every spec: what changes how a panic is seen from outside.
-const ALWAYS_DENIED: &[&str] = &["std::panic::set_hook", "std::panic::take_hook"];
-
-/// Macros that read files or the environment, or hold assembly.
-const DENIED_MACROS: &[&str] = &[
-    "include",
-    "include_str",
-    "include_bytes",
-    "env",
-    "option_env",
-    "concat_idents",
-    "asm",
-    "global_asm",
-    "naked_asm",
-    "trace_macros",
-    "log_syntax",
-];
-
-/// Macros of std that a candidate may not define anew, as they judge or report.
-const STD_MACROS: &[&str] = &[
-    "assert",
-    "assert_eq",
-    "assert_ne",
-    "debug_assert",
-    "debug_assert_eq",
-    "debug_assert_ne",
-    "panic",
-    "unreachable",
-    "unimplemented",
-    "todo",
-    "matches",
-    "format",
-    "format_args",
-    "print",
-    "println",
-    "eprint",
-    "eprintln",
-    "write",
-    "writeln",
-    "vec",
-    "dbg",
-    "compile_error",
-    "concat",
-    "stringify",
-    "cfg",
-    "line",
-    "column",
-    "file",
-    "module_path",
-];
-
-/// Attributes that change nothing but what they stand on.
-const ALLOWED_ATTRIBUTES: &[&str] = &[
-    "derive",
-    "inline",
-    "allow",
-    "warn",
-    "expect",
-    "deny",
-    "forbid",
-    "must_use",
-    "doc",
-    "default",
-    "non_exhaustive",
-    "cold",
-    "track_caller",
-    "repr",
-    "deprecated",
-];
-
-/// Attributes that change linking, compilation or the test harness: refused even where a declared crate
-/// may bring attributes of its own.
-const DENIED_ATTRIBUTES: &[&str] = &[
-    "no_mangle",
-    "export_name",
-    "link",
-    "link_name",
-    "link_section",
-    "link_ordinal",
-    "no_link",
-    "path",
-    "cfg",
-    "cfg_attr",
-    "global_allocator",
-    "panic_handler",
-    "feature",
-    "macro_use",
-    "macro_export",
-    "no_std",
-    "no_core",
-    "no_main",
-    "proc_macro",
-    "proc_macro_derive",
-    "proc_macro_attribute",
-    "test",
-    "bench",
-    "test_runner",
-    "test_case",
-    "used",
-    "windows_subsystem",
-    "crate_name",
-    "crate_type",
-    "recursion_limit",
-    "type_length_limit",
-    "target_feature",
-    "instruction_set",
-    "no_builtins",
-    "no_implicit_prelude",
-    "automatically_derived",
-    "ffi_const",
-    "ffi_pure",
-    "naked",
-    "unsafe",
-    "debugger_visualizer",
-    "collapse_debuginfo",
-    "coverage",
-    "rustc_builtin_macro",
-];
-
-/// Modules of std that a path may begin with when their import was forgotten: rustc then says it better.
-const STD_MODULES: &[&str] = &[
-    "alloc",
-    "any",
-    "array",
-    "ascii",
-    "borrow",
-    "boxed",
-    "cell",
-    "char",
-    "clone",
-    "cmp",
-    "collections",
-    "convert",
-    "default",
-    "env",
-    "error",
-    "f32",
-    "f64",
-    "ffi",
-    "fmt",
-    "fs",
-    "future",
-    "hash",
-    "hint",
-    "i8",
-    "i16",
-    "i32",
-    "i64",
-    "i128",
-    "io",
-    "isize",
-    "iter",
-    "marker",
-    "mem",
-    "net",
-    "num",
-    "ops",
-    "option",
-    "os",
-    "panic",
-    "path",
-    "pin",
-    "process",
-    "ptr",
-    "rc",
-    "result",
-    "slice",
-    "str",
-    "string",
-    "sync",
-    "task",
-    "thread",
-    "time",
-    "u8",
-    "u16",
-    "u32",
-    "u64",
-    "u128",
-    "usize",
-    "vec",
-    "bool",
-    "btree_map",
-    "btree_set",
-    "hash_map",
-    "hash_set",
-    "binary_heap",
-    "vec_deque",
-    "linked_list",
-    "atomic",
-    "mpsc",
-];
-
-/// Methods of `Path` that ask the file system.
-const PATH_METHODS: &[&str] = &[
-    "exists",
-    "try_exists",
-    "metadata",
-    "symlink_metadata",
-    "read_dir",
-    "canonicalize",
-    "read_link",
-    "is_file",
-    "is_dir",
-    "is_symlink",
-];
 
 /// Checks the tree: unsafe code, paths, crates, macros, attributes, items, identifiers.
 pub(super) fn check_tree(file: &File, spec: &Spec) -> Result<(), Verdict> {
@@ -305,84 +110,6 @@ fn check_identifiers(file: &File, spec: &Spec) -> Result<(), Verdict> {
     }
 }
 
-/// Denied paths as a tree of segments. Place 0 is the root.
-struct Denied {
-    steps: HashMap<(usize, String), usize>,
-    /// The denied path that ends at a place.
-    ends: HashMap<usize, String>,
-    /// The path of each place, for messages.
-    places: usize,
-    /// Last segments of denied paths.
-    last: HashSet<String>,
-    /// Paths of one segment: crates.
-    crates: HashSet<String>,
-}
-
-impl Denied {
-    fn new(deny: &[String]) -> Self {
-        let mut denied = Self {
-            steps: HashMap::new(),
-            ends: HashMap::new(),
-            places: 1,
-            last: HashSet::new(),
-            crates: HashSet::new(),
-        };
-        for path in deny.iter().map(String::as_str).chain(ALWAYS_DENIED.iter().copied()) {
-            let segments: Vec<String> = path
-                .split("::")
-                .map(|segment| segment.trim().trim_start_matches("r#").to_string())
-                .filter(|segment| !segment.is_empty())
-                .collect();
-            if segments.is_empty() {
-                continue;
-            }
-            denied.add(&segments, path);
-            // The same thing by another way: `std::os::unix::fs`.
-            if let [first, module] = segments.as_slice()
-                && matches!(first.as_str(), "std" | "core" | "alloc")
-                && matches!(module.as_str(), "fs" | "net" | "process" | "io")
-            {
-                for system in ["unix", "linux", "android", "macos", "wasi", "windows", "fd"] {
-                    denied.add(&["std", "os", system, module].map(String::from), path);
-                }
-            }
-        }
-        denied
-    }
-
-    fn add(&mut self, segments: &[String], path: &str) {
-        let mut place = 0;
-        for (index, segment) in segments.iter().enumerate() {
-            let name = if index == 0 { root_name(segment) } else { segment.clone() };
-            let next = self.places;
-            place = *self.steps.entry((place, name)).or_insert(next);
-            if place == next {
-                self.places += 1;
-            }
-        }
-        self.ends.insert(place, path.to_string());
-        if let [.., last] = segments {
-            self.last.insert(last.clone());
-        }
-        if segments.len() == 1 {
-            self.crates.insert(segments[0].clone());
-        }
-    }
-}
-
-/// `core` and `alloc` hold parts of `std`.
-fn root_name(name: &str) -> String {
-    if name == "core" || name == "alloc" { "std".into() } else { name.into() }
-}
-
-/// What following a path came to.
-enum Walk {
-    /// It is, or leads into, a denied path.
-    Denied(String),
-    /// The places in the tree of denied paths where it may have ended.
-    At(BTreeSet<usize>),
-}
-
 struct Checker<'a> {
     spec: &'a Spec,
     denied: Denied,
@@ -392,7 +119,9 @@ struct Checker<'a> {
     known: HashSet<String>,
     /// Whether the file defines macros, so that tokens can be put together to paths.
     own_macros: bool,
-    /// Whether the file names `Path` or `PathBuf`.
+    /// Their names.
+    macros: HashSet<String>,
+    /// Whether the file names `Path`, or what gives one without naming it.
     names_paths: bool,
     /// Inline modules around the place that is visited.
     depth: usize,
@@ -405,18 +134,19 @@ impl<'a> Checker<'a> {
         let mut names_paths = false;
         each_token(file.to_token_stream(), |token| {
             if let TokenTree::Ident(ident) = token {
-                names_paths |= ident == "Path" || ident == "PathBuf";
+                names_paths |= PATH_GIVERS.contains(&plain(ident).as_str());
             }
         });
-        let mut collect = Collector { known: &mut known, uses: Vec::new(), own_macros: false };
+        let mut collect = Collector::new(&mut known);
         collect.visit_file(file);
-        let own_macros = collect.own_macros;
+        let (own_macros, macros) = (!collect.macros.is_empty(), collect.macros);
         Self {
             spec,
             denied: Denied::new(&spec.policy.deny),
             aliases: HashMap::new(),
             known,
             own_macros,
+            macros,
             names_paths,
             depth: 0,
             violation: None,
@@ -433,10 +163,16 @@ impl<'a> Checker<'a> {
     /// Follows every `use` until nothing new is learned.
     fn learn_names(&mut self, file: &File) -> Result<(), Verdict> {
         let mut known = std::mem::take(&mut self.known);
-        let mut collect = Collector { known: &mut known, uses: Vec::new(), own_macros: false };
+        let mut collect = Collector::new(&mut known);
         collect.visit_file(file);
         let uses: Vec<Leaf> = collect.uses;
         self.known = known;
+        // What every file has without an import.
+        for path in self.denied.in_prelude() {
+            if let (Some(name), Some(place)) = (path.last(), self.denied.place(&path)) {
+                self.aliases.entry(name.clone()).or_default().insert(place);
+            }
+        }
         for _ in 0..16 {
             let mut changed = false;
             for leaf in &uses {
@@ -460,7 +196,7 @@ impl<'a> Checker<'a> {
     /// Follows a path through the tree of denied paths, beginning anew at each segment that may lead there.
     fn walk(&self, segments: &[String], in_use: bool) -> Walk {
         let mut live: BTreeSet<usize> = BTreeSet::new();
-        for (index, segment) in segments.iter().enumerate() {
+        for segment in segments {
             let mut next: BTreeSet<usize> =
                 live.iter().filter_map(|place| self.denied.steps.get(&(*place, segment.clone())).copied()).collect();
             let alone = segments.len() == 1 && !in_use;
@@ -470,9 +206,7 @@ impl<'a> Checker<'a> {
                 next.insert(*place);
             }
             // The first name, or one that a module passes on.
-            if let Some(places) = self.aliases.get(segment)
-                && !(in_use && index + 1 == segments.len() && index > 0)
-            {
+            if let Some(places) = self.aliases.get(segment) {
                 next.extend(places);
             }
             if let Some(path) = next.iter().find_map(|place| self.denied.ends.get(place)) {
@@ -506,11 +240,12 @@ impl<'a> Checker<'a> {
             }
             Walk::At(_) => {}
         }
-        if let [.., on, method] = segments
-            && (on == "Path" || on == "PathBuf")
+        if let [_, .., method] = segments
+            && !in_use
             && self.asks_file_system(method)
         {
-            return self.refuse("policy-path", format!("`{}` asks the file system", written()));
+            let detail = format!("`{}` in a file that deals with paths asks the file system", written());
+            return self.refuse("policy-path", detail);
         }
         self.check_crate(segments, absolute, in_use, &written());
     }
@@ -558,151 +293,54 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Scans tokens that are not parsed: arguments and bodies of macros, arguments of attributes.
-    fn check_tokens(&mut self, tokens: TokenStream) {
-        let mut stack: Vec<(TokenStream, Vec<String>)> = vec![(tokens, Vec::new())];
-        while let Some((tokens, prefix)) = stack.pop() {
-            if self.violation.is_some() {
-                return;
-            }
-            let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-            let mut index = 0;
-            while index < tokens.len() {
-                index = self.check_token(&tokens, index, &prefix, &mut stack);
-            }
-        }
-    }
-
-    /// Checks the token at `index` and what belongs to it; where to go on.
-    fn check_token(
-        &mut self,
-        tokens: &[TokenTree],
-        index: usize,
-        prefix: &[String],
-        stack: &mut Vec<(TokenStream, Vec<String>)>,
-    ) -> usize {
-        match &tokens[index] {
-            TokenTree::Punct(punct) if punct.as_char() == '#' => {
-                let at = index + 1 + usize::from(is_punct(tokens.get(index + 1), '!'));
-                if let Some(TokenTree::Group(group)) = tokens.get(at)
-                    && group.delimiter() == Delimiter::Bracket
-                    && let Some(TokenTree::Ident(name)) = group.stream().into_iter().next()
-                {
-                    self.check_attribute_name(&plain(&name));
-                }
-                index + 1
-            }
-            TokenTree::Group(group) => {
-                stack.push((group.stream(), Vec::new()));
-                index + 1
-            }
-            TokenTree::Ident(_) => {
-                let absolute = index >= 2 && colons(tokens, index - 2);
-                let mut segments = prefix.to_vec();
-                let mut at = index;
-                let mut words = Vec::new();
-                while let Some(TokenTree::Ident(ident)) = tokens.get(at) {
-                    if segments.len() <= MAX_SEGMENTS {
-                        segments.push(plain(ident));
-                    }
-                    words.push((ident, is_punct(tokens.get(at + 1), '!')));
-                    at += 1;
-                    // `path::<T>::more` is rare in macros, and its parts are looked at one by one.
-                    if !colons(tokens, at) {
-                        break;
-                    }
-                    match tokens.get(at + 2) {
-                        Some(TokenTree::Ident(_)) => at += 2,
-                        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
-                            stack.push((group.stream(), segments.clone()));
-                            at += 3;
-                            break;
-                        }
-                        Some(TokenTree::Punct(star)) if star.as_char() == '*' => {
-                            self.check_path(&segments, absolute, true, true);
-                            at += 3;
-                            break;
-                        }
-                        _ => break,
-                    }
-                }
-                let composed = index >= 1
-                    && is_punct(tokens.get(index - 1), '$')
-                    && segments.first().is_none_or(|name| name != "crate");
-                let in_path = segments.len() > 1 || colons(tokens, at) || absolute;
-                if in_path && !composed {
-                    let code_path = segments.len() > 1;
-                    // A path that goes on from something else (`<T>::new`, `$t::MAX`) has no crate in front.
-                    if absolute && index >= 3 && continues(&tokens[index - 3]) {
-                        self.check_denied_only(&segments);
-                    } else if code_path || absolute {
-                        self.check_path(&segments, absolute, false, false);
-                    }
-                }
-                if let Walk::At(places) = self.walk(&segments, true)
-                    && !places.is_empty()
-                    && segments.last().is_some_and(|last| matches!(last.as_str(), "std" | "core" | "alloc"))
-                {
-                    self.refuse(
-                        "policy-path",
-                        format!("`{}` by itself in a macro can't be followed", segments.join("::")),
-                    );
-                }
-                let after_dot = index >= 1 && is_punct(tokens.get(index - 1), '.');
-                if after_dot
-                    && matches!(tokens.get(at), Some(TokenTree::Group(_)))
-                    && self.asks_file_system(&segments[0])
-                {
-                    self.refuse("policy-path", format!("`.{}()` asks the file system", segments[0]));
-                }
-                // A macro could go on from these.
-                if self.own_macros && !in_path && matches!(segments[0].as_str(), "crate" | "super") {
-                    self.refuse("policy-path", format!("`{}` by itself in a macro can't be followed", segments[0]));
-                }
-                for (ident, called) in words {
-                    self.check_word(ident, called);
-                }
-                at.max(index + 1)
-            }
-            _ => index + 1,
-        }
-    }
-
-    fn check_denied_only(&mut self, segments: &[String]) {
-        if let Walk::Denied(path) = self.walk(segments, false) {
-            self.refuse("policy-path", format!("`{}` leads to `{path}`, which is denied", segments.join("::")));
-        }
-    }
-
-    /// One identifier in tokens that are not parsed.
-    fn check_word(&mut self, ident: &Ident, called: bool) {
-        let name = plain(ident);
-        let raw = ident.to_string().starts_with("r#");
-        if name == "unsafe" && !raw && !self.spec.policy.allow_unsafe {
-            self.refuse("policy-unsafe", "`unsafe` inside of a macro");
-        }
-        if name == "extern" && !raw {
-            self.refuse("policy-item", "`extern` inside of a macro");
-        }
-        let unmistakable = matches!(name.as_str(), "include_str" | "include_bytes" | "option_env" | "global_asm");
-        if DENIED_MACROS.contains(&name.as_str()) && (called || unmistakable || self.own_macros) {
-            self.refuse("policy-macro", format!("`{name}!` is not allowed"));
-        }
-        // With macros of its own a file can put paths together from words.
-        if self.own_macros && self.denied.last.contains(&name) {
-            self.refuse("policy-macro", format!("`{name}` inside of a macro, in a file that defines macros"));
-        }
-    }
-
-    fn check_attribute_name(&mut self, name: &str) {
-        if name == "unsafe" {
+    fn check_attribute_path(&mut self, path: &[String]) {
+        let written = path.join("::");
+        let Some(first) = path.first().map(String::as_str) else { return };
+        if first == "unsafe" {
             return self.refuse("policy-unsafe", "an `unsafe` attribute");
         }
-        let foreign = !self.spec.dependencies.is_empty() && !DENIED_ATTRIBUTES.contains(&name);
-        let tool = matches!(name, "rustfmt" | "clippy");
-        if !ALLOWED_ATTRIBUTES.contains(&name) && !foreign && !tool {
-            self.refuse("policy-attribute", format!("the attribute `{name}` is not allowed"));
+        // `#[core::prelude::v1::test]` is `#[test]`.
+        let is_denied = |name: &String| DENIED_ATTRIBUTES.contains(&name.as_str()) || name.starts_with("rustc_");
+        let foreign = !self.spec.dependencies.is_empty()
+            && !path.iter().any(is_denied)
+            && !matches!(first, "std" | "core" | "alloc")
+            && !self.aliases.contains_key(first);
+        let tool = path.len() > 1 && matches!(first, "rustfmt" | "clippy");
+        let known = path.len() == 1 && ALLOWED_ATTRIBUTES.contains(&first);
+        if !known && !foreign && !tool {
+            self.refuse("policy-attribute", format!("the attribute `{written}` is not allowed"));
         }
+        if !tool && path.len() > 1 {
+            self.check_path(path, false, false, false);
+        }
+    }
+
+    /// One name of a `use` line, wherever it stands.
+    fn check_leaf(&mut self, leaf: &Leaf) {
+        let written = || leaf.path.join("::");
+        let Some(last) = leaf.path.last() else { return };
+        // What std has can be had only from there; of names that others use as well nothing else is said.
+        let in_std = leaf.path.len() > 1
+            && leaf.path.iter().any(|segment| root_name(segment) == "std" || self.aliases.contains_key(segment));
+        let unmistakable = !matches!(last.as_str(), "env" | "cfg" | "file" | "include");
+        // A macro under another name would be called by that name. (`std::env` is a module as well.)
+        if leaf.path.len() > 1
+            && DENIED_MACROS.contains(&last.as_str())
+            && (in_std || unmistakable)
+            && !(last == "env" && leaf.bound.as_ref() == Some(last) && !self.own_macros)
+        {
+            self.refuse("policy-macro", format!("`{}` is a macro that is not allowed", written()));
+        }
+        if in_std && ATTRIBUTE_MACROS.contains(&last.as_str()) {
+            self.refuse("policy-attribute", format!("`{}` is an attribute that is not allowed", written()));
+        }
+        if let Some(bound) = &leaf.bound
+            && bound != last
+            && (bound == "derive" || STD_MACROS.contains(&bound.as_str()) && self.macros.contains(last))
+        {
+            self.refuse("policy-macro", format!("`{bound}` is std's; `{}` may not take its name", written()));
+        }
+        self.check_path(&leaf.path, leaf.absolute, true, leaf.glob);
     }
 
     fn check_unsafe(&mut self, is_unsafe: bool, what: &str) {
@@ -726,37 +364,27 @@ impl<'a> Checker<'a> {
     }
 }
 
-fn is_punct(token: Option<&TokenTree>, wanted: char) -> bool {
-    matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == wanted)
-}
-
-/// Whether `::` stands at `index`.
-fn colons(tokens: &[TokenTree], index: usize) -> bool {
-    matches!(tokens.get(index), Some(TokenTree::Punct(punct)) if punct.as_char() == ':' && punct.spacing() == Spacing::Joint)
-        && is_punct(tokens.get(index + 1), ':')
-}
-
-/// Whether a path can go on after this token.
-fn continues(token: &TokenTree) -> bool {
-    match token {
-        TokenTree::Ident(_) | TokenTree::Group(_) => true,
-        TokenTree::Punct(punct) => punct.as_char() == '>',
-        TokenTree::Literal(_) => false,
-    }
-}
-
 /// Collects what a file defines and imports, at any depth.
 struct Collector<'a> {
     known: &'a mut HashSet<String>,
     uses: Vec<Leaf>,
-    own_macros: bool,
+    /// Names of macros that the file defines.
+    macros: HashSet<String>,
+}
+
+impl<'a> Collector<'a> {
+    fn new(known: &'a mut HashSet<String>) -> Self {
+        Self { known, uses: Vec::new(), macros: HashSet::new() }
+    }
 }
 
 impl<'ast> Visit<'ast> for Collector<'_> {
     fn visit_item(&mut self, item: &'ast Item) {
         self.known.extend(name_of(item));
         if let Item::Macro(item) = item {
-            self.own_macros |= item.ident.is_some() || item.mac.path.is_ident("macro_rules");
+            // One without a name is an error, but must not be overlooked.
+            let defined = item.ident.is_some() || item.mac.path.is_ident("macro_rules");
+            self.macros.extend(defined.then(|| item.ident.as_ref().map(plain).unwrap_or_default()));
         }
         visit::visit_item(self, item);
     }
@@ -768,6 +396,12 @@ impl<'ast> Visit<'ast> for Collector<'_> {
             !matches!(&item.tree, syn::UseTree::Name(_))
         }));
         self.uses.extend(leaves);
+    }
+
+    fn visit_macro(&mut self, mac: &'ast syn::Macro) {
+        for import in imports_in(mac.tokens.clone()).into_iter().flatten() {
+            self.visit_item_use(&import);
+        }
     }
 
     fn visit_generic_param(&mut self, param: &'ast syn::GenericParam) {
@@ -824,7 +458,8 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             Item::TraitAlias(item) => self.unknown_syntax(&item.ident.to_token_stream()),
             Item::Macro(item) if item.mac.path.is_ident("macro_rules") => match &item.ident {
                 Some(name) if STD_MACROS.contains(&plain(name).as_str()) => {
-                    self.refuse("policy-macro", format!("`{name}!` is std's and may not be defined anew"));
+                    let detail = format!("`{}!` is std's and may not be defined anew", plain(name));
+                    self.refuse("policy-macro", detail);
                 }
                 _ if !well_formed_rules(&item.mac.tokens) => {
                     self.violation = Some(format_violation("syntax", "malformed `macro_rules!`"));
@@ -851,14 +486,7 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             if self.violation.is_some() {
                 return;
             }
-            // A macro under another name would be called by that name. (`std::env` is a module as well.)
-            if let [_, .., last] = leaf.path.as_slice()
-                && DENIED_MACROS.contains(&last.as_str())
-                && !(last == "env" && leaf.bound.as_ref() == Some(last) && !self.own_macros)
-            {
-                self.refuse("policy-macro", format!("`{}` is a macro that is not allowed", leaf.path.join("::")));
-            }
-            self.check_path(&leaf.path, leaf.absolute, true, leaf.glob);
+            self.check_leaf(&leaf);
         }
     }
 
@@ -891,8 +519,8 @@ impl<'ast> Visit<'ast> for Checker<'_> {
     }
 
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {
-        let name = attribute.path().segments.first().map(|segment| plain(&segment.ident)).unwrap_or_default();
-        self.check_attribute_name(&name);
+        let path = attribute.path().segments.iter().take(MAX_SEGMENTS).map(|segment| plain(&segment.ident));
+        self.check_attribute_path(&path.collect::<Vec<_>>());
         match &attribute.meta {
             Meta::Path(_) => {}
             Meta::List(list) => self.check_tokens(list.tokens.clone()),
@@ -914,7 +542,7 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             Expr::MethodCall(call) => {
                 let method = plain(&call.method);
                 if self.asks_file_system(&method) {
-                    let detail = format!("`.{method}()` in a file that names `Path` asks the file system");
+                    let detail = format!("`.{method}()` in a file that deals with paths asks the file system");
                     self.refuse("policy-path", detail);
                 }
             }
@@ -983,9 +611,9 @@ impl Checker<'_> {
         let segments: Vec<String> =
             path.segments.iter().take(MAX_SEGMENTS).map(|segment| plain(&segment.ident)).collect();
         self.check_denied_only(&segments);
-        let on_path = type_name(&qself.ty).is_some_and(|name| name == "Path" || name == "PathBuf");
-        if on_path && segments.last().is_some_and(|method| self.asks_file_system(method)) {
-            self.refuse("policy-path", format!("`<Path>::{}` asks the file system", segments.join("::")));
+        if segments.last().is_some_and(|method| self.asks_file_system(method)) {
+            let detail = format!("`<_>::{}` in a file that deals with paths asks the file system", segments.join("::"));
+            self.refuse("policy-path", detail);
         }
         visit::visit_path(self, path);
     }

@@ -1,0 +1,99 @@
+//! The 96 recorded replies in `fixtures/mbpp`: each gets the verdict that was found without llmc.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use llmc::candidate::from_completion;
+use llmc::model::Finish;
+use llmc::sandbox::Limits;
+use llmc::spec::Spec;
+use llmc::toolchain::Toolchain;
+use llmc::validate::{Checks, Validator};
+use llmc::verdict::{Phase, Verdict};
+
+const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// A recorded reply.
+#[derive(serde::Deserialize)]
+struct Reply {
+    id: String,
+    spec: String,
+    completion: String,
+    verdict: Recorded,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Recorded {
+    Pass,
+    Fail,
+    CompileError,
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/mbpp")
+}
+
+fn specs() -> BTreeMap<String, Spec> {
+    let files = std::fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let (spec, _) = llmc::spec::parse(&format!("specs/{name}.yaml"), &name, &std::fs::read(&path).unwrap())
+                .unwrap_or_else(|diagnostics| panic!("{}", diagnostics.render(false)));
+            (name, spec)
+        })
+        .collect()
+}
+
+fn replies() -> Vec<Reply> {
+    let text = std::fs::read_to_string(fixtures().join("replies.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Whether a verdict is the recorded one. A reply that does not compile may fail before that, not after.
+fn agrees(verdict: &Verdict, recorded: Recorded) -> bool {
+    match recorded {
+        Recorded::Pass => verdict.is_pass(),
+        Recorded::Fail => !verdict.is_pass() && matches!(verdict.phase, Phase::Test | Phase::Property),
+        Recorded::CompileError => {
+            !verdict.is_pass() && matches!(verdict.phase, Phase::Parse | Phase::Policy | Phase::Compile)
+        }
+    }
+}
+
+#[test]
+fn every_recorded_reply_gets_its_verdict() {
+    let specs = specs();
+    let replies = replies();
+    assert_eq!((specs.len(), replies.len()), (32, 96));
+    let scratch = Path::new(SCRATCH);
+    let validator =
+        Validator::new(Toolchain::find(None).unwrap(), scratch.join("replies-cache"), scratch.join("replies-work"))
+            .offline(true)
+            .limits(Limits::COMPILE, Limits { output: 1 << 20, ..Limits::RUN });
+    let checks: BTreeMap<&str, Checks> =
+        specs.iter().map(|(name, spec)| (name.as_str(), validator.prepare(spec, &[]).unwrap())).collect();
+
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut wrong = Vec::new();
+        while let Some(reply) = replies.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let verdict = match from_completion(&reply.completion, Finish::Stop, &specs[&reply.spec]) {
+                Ok(candidate) => validator.judge(&checks[reply.spec.as_str()], &candidate).unwrap(),
+                Err(verdict) => verdict,
+            };
+            if !agrees(&verdict, reply.verdict) {
+                wrong.push(format!("{}: recorded {:?}, got {verdict:#?}", reply.id, reply.verdict));
+            }
+        }
+        wrong
+    };
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let threads = [scope.spawn(work), scope.spawn(work)];
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
