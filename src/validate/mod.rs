@@ -46,9 +46,10 @@ use crate::verdict::{Phase, Verdict};
 const ENGINE: u32 = 2;
 
 /// What the checks are linked with: files of the crate `llmc_rt`.
-const RUNTIME: [(&str, &str); 6] = [
+const RUNTIME: [(&str, &str); 7] = [
     ("lib.rs", include_str!("runtime/lib.rs")),
     ("caller.rs", include_str!("runtime/caller.rs")),
+    ("fork.rs", include_str!("runtime/fork.rs")),
     ("generate.rs", include_str!("runtime/generate.rs")),
     ("report.rs", include_str!("runtime/report.rs")),
     ("serve.rs", include_str!("runtime/serve.rs")),
