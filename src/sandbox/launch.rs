@@ -235,8 +235,9 @@ pub(super) fn rlimits(limits: &Limits, identity: &Identity) -> Vec<(Resource, li
 
 /// Those of a process that forks: it lives long itself, and its children's limits can't be above its own.
 fn rlimits_of_forker(limits: &Limits, identity: &Identity) -> Vec<(Resource, libc::rlimit)> {
-    let itself = Limits { processes: limits.processes + 1, ..*limits };
-    rlimits(&itself, identity).into_iter().filter(|(resource, _)| *resource != libc::RLIMIT_CPU).collect()
+    // Nor does it matter to it how many processes its user has by then.
+    let own = [libc::RLIMIT_CPU, libc::RLIMIT_NPROC];
+    rlimits(limits, identity).into_iter().filter(|(resource, _)| !own.contains(resource)).collect()
 }
 
 /// Sets a limit, but never above the one that already holds.

@@ -22,6 +22,8 @@ mod watch;
 #[cfg(target_os = "linux")]
 mod zygote;
 
+#[cfg(not(target_os = "linux"))]
+pub use nowhere::Zygote;
 #[cfg(target_os = "linux")]
 pub use zygote::Zygote;
 
@@ -325,6 +327,38 @@ fn start(job: &Job, mode: Mode) -> Result<(std::process::Child, identity::Identi
 #[cfg(not(target_os = "linux"))]
 pub fn run_in(_job: &Job, _mode: Mode) -> Result<Finished, SandboxError> {
     Err(SandboxError::Unavailable("only Linux is supported".into()))
+}
+
+/// What there is where nothing can confine or bound a process.
+#[cfg(not(target_os = "linux"))]
+mod nowhere {
+    use super::{Finished, Job, Limits, Mode, OwnedFd, SandboxError};
+
+    /// Never started.
+    #[derive(Debug)]
+    pub enum Zygote {}
+
+    impl Zygote {
+        /// Refuses.
+        pub fn start(job: &Job) -> Result<Self, SandboxError> {
+            Self::start_in(job, super::mode())
+        }
+
+        /// Refuses.
+        pub fn start_in(_job: &Job, _mode: Mode) -> Result<Self, SandboxError> {
+            Err(SandboxError::Unavailable("only Linux is supported".into()))
+        }
+
+        /// There is none.
+        pub fn id(&self) -> Option<u32> {
+            match *self {}
+        }
+
+        /// There is none.
+        pub fn run(&mut self, _: &[u8], _: Option<OwnedFd>, _: &Limits) -> Result<Finished, SandboxError> {
+            match *self {}
+        }
+    }
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub struct Zygote {
 
 impl Zygote {
     /// Starts the program of `job`, whose role is [`Role::Fork`], and waits until it is ready, as long as the job's wall
-    /// time allows. Its other limits hold for all children too; CPU time is each child's own. Its input is not used.
+    /// time allows. Its limits of memory, files and their size hold for all children too. Its input is not used.
     ///
     /// # Errors
     /// [`SandboxError`], also where the program ends or hangs instead.
