@@ -6,7 +6,7 @@
 //!
 //! To keep in mind: children are copies. What the process drew before (the seed of a `HashMap`, an address) they share.
 
-use std::io;
+use std::io::{self, Write as _};
 
 /// Longest frame.
 const LONGEST: usize = 128 << 10;
@@ -217,7 +217,7 @@ fn must(result: i32, what: &str) {
 
 /// Ends the process, since the two sides do not understand each other.
 fn give_up(expected: &str) -> ! {
-    eprintln!("fork server: not so: {expected}");
+    let _ = writeln!(io::stderr(), "fork server: not so: {expected}");
     // SAFETY: ends the process.
     unsafe { _exit(112) }
 }
