@@ -156,7 +156,13 @@ impl From<ToolchainError> for Error {
 
 impl From<SandboxError> for Error {
     fn from(error: SandboxError) -> Self {
-        Self::of(ExitCode::Internal, &error)
+        let own = Self::of(ExitCode::Internal, &error);
+        match error {
+            SandboxError::Unavailable(_) => own.hint(
+                "`llmc doctor` shows what holds here; on a machine that has nothing to lose, `--unsandboxed` does without",
+            ),
+            SandboxError::Start { .. } | SandboxError::Lost { .. } => own,
+        }
     }
 }
 

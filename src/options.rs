@@ -23,6 +23,8 @@ pub const DEFAULT_TOP_P: f32 = 0.95;
 pub struct Options {
     /// Never open a network connection.
     pub offline: bool,
+    /// Compile and run candidates without the sandbox. Never by a workspace's settings: they come with its files.
+    pub unsandboxed: bool,
     /// Fail rather than sample.
     pub locked: bool,
     /// Write the files and leave git alone.
@@ -153,6 +155,7 @@ mod tests {
     fn options() -> Options {
         Options {
             offline: false,
+            unsandboxed: false,
             locked: false,
             no_commit: false,
             no_cache: false,

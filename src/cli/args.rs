@@ -52,6 +52,9 @@ pub(crate) struct GlobalArgs {
     /// Never open a network connection
     #[arg(long, global = true, env = "LLMC_OFFLINE")]
     pub(crate) offline: bool,
+    /// Compile and run what the model wrote without the sandbox, with all of your rights
+    #[arg(long, global = true, env = "LLMC_UNSANDBOXED")]
+    pub(crate) unsandboxed: bool,
 }
 
 /// `--message-format`.
@@ -89,6 +92,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// List the models that can be used, or fetch an embedded one
     Models(ModelsArgs),
+    /// Find out whether the sandbox holds on this machine, by trying to break it
+    Doctor,
     /// Print a JSON Schema
     Schema(SchemaArgs),
     /// Print a completion script for a shell

@@ -3,6 +3,7 @@
 //! With `report`, the only place that prints; the only one that reads the environment.
 
 mod args;
+mod doctor;
 mod init;
 mod show;
 
@@ -21,7 +22,7 @@ use crate::event::Event;
 use crate::interrupt::Interrupt;
 use crate::options::{Environment, Options, Places};
 use crate::report::{self, Human, Json, Report, Verbosity};
-use crate::spec::{self, Diagnostics, Sampling, Settings, Severity, Stop};
+use crate::spec::{self, Diagnostics, Sampling, Settings, Severity, Stop, Whose};
 use crate::workspace::Workspace;
 
 /// Runs llmc with the process's arguments; returns the exit code.
@@ -174,6 +175,8 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             let session = session(cli, output, None)?;
             show::show(&session, args, &directory(&cli.global)?, output)
         }
+        // Anywhere, and what a workspace says plays no part.
+        Command::Doctor => doctor::doctor(&options(cli, None, None)?, output),
         Command::Models(args) => {
             // Models can be listed and fetched anywhere; a workspace adds its settings.
             let options = match find_workspace(&cli.global) {
@@ -215,9 +218,9 @@ fn session(cli: &Cli, output: &Output, sampling: Option<&SamplingArgs>) -> Resul
 fn options(cli: &Cli, workspace: Option<&Workspace>, sampling: Option<&SamplingArgs>) -> Result<Options, Error> {
     let environment = Environment::new(|name| std::env::var(name).ok());
     let places = places(&environment);
-    let read = |path: &PathBuf| -> Result<Settings, Error> {
+    let read = |path: &PathBuf, whose: Whose| -> Result<Settings, Error> {
         match std::fs::read(path) {
-            Ok(bytes) => spec::parse_settings(&path.display().to_string(), &bytes).map_err(|mistakes| Error {
+            Ok(bytes) => spec::parse_settings(&path.display().to_string(), &bytes, whose).map_err(|mistakes| Error {
                 exit: ExitCode::Usage,
                 message: "the settings can't be used".to_owned(),
                 ..Error::spec(vec![mistakes])
@@ -226,8 +229,10 @@ fn options(cli: &Cli, workspace: Option<&Workspace>, sampling: Option<&SamplingA
             Err(error) => Err(Error::new(ExitCode::Usage, format!("failed to read `{}`", path.display())).cause(error)),
         }
     };
+    let user = read(&places.settings, Whose::User)?;
     Ok(Options {
         offline: cli.global.offline,
+        unsandboxed: cli.global.unsandboxed || user.unsandboxed == Some(true),
         locked: false,
         no_commit: false,
         no_cache: false,
@@ -235,8 +240,11 @@ fn options(cli: &Cli, workspace: Option<&Workspace>, sampling: Option<&SamplingA
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         model: sampling.and_then(|sampling| sampling.model.clone()),
         sampling: sampling.map(flags).unwrap_or_default(),
-        workspace: workspace.map(|workspace| read(&workspace.settings())).transpose()?.unwrap_or_default(),
-        user: read(&places.settings)?,
+        workspace: workspace
+            .map(|workspace| read(&workspace.settings(), Whose::Workspace))
+            .transpose()?
+            .unwrap_or_default(),
+        user,
         places,
         environment,
     })

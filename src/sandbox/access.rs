@@ -72,7 +72,7 @@ impl Rules {
                 .add_rules(path_beneath_rules([LOADER_CACHE, "/dev/urandom"], read_only))?
                 .add_rules(path_beneath_rules(["/dev/null"], read_only | AccessFs::WriteFile))?
                 .add_rules(path_beneath_rules([&job.program], read))?,
-            Role::Run => rules
+            Role::Run | Role::Fork => rules
                 .add_rules(path_beneath_rules(found(LOADERS), read))?
                 .add_rules(path_beneath_rules(found(LIBRARIES), read_only))?
                 .add_rules(path_beneath_rules([LOADER_CACHE], read_only))?

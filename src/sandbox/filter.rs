@@ -56,8 +56,35 @@ impl Filter {
     /// The filter of [`Role::Run`](super::Role::Run).
     pub(super) fn of_run(exec: Exec) -> Self {
         let mut filter = Self::start();
-        filter.run(exec);
+        filter.run(Some(exec));
         filter
+    }
+
+    /// The filter of [`Role::Fork`](super::Role::Fork): its children's, and what it takes to make them.
+    pub(super) fn of_fork(exec: Exec) -> Self {
+        let mut filter = Self::start();
+        filter.fork();
+        filter.run(Some(exec));
+        filter
+    }
+
+    /// The filter that a fork server's child puts on itself, beside the one it has from its parent: that of
+    /// [`Role::Run`](super::Role::Run), and it executes nothing.
+    pub(super) fn of_forked() -> Self {
+        let mut filter = Self::start();
+        filter.run(None);
+        filter
+    }
+
+    /// For a process that installs it by itself: the instructions as the kernel reads them, and the numbers of those
+    /// whose operand is to become the number of that process.
+    pub(super) fn parts(&self) -> (Vec<[u8; 8]>, &[usize]) {
+        let bytes = self.instructions.iter().map(|step| {
+            let [a, b] = step.code.to_ne_bytes();
+            let [c, d, e, f] = step.k.to_ne_bytes();
+            [a, b, step.jt, step.jf, c, d, e, f]
+        });
+        (bytes.collect(), &self.own)
     }
 
     /// The filter of [`Role::Compile`](super::Role::Compile).
@@ -95,7 +122,7 @@ impl Filter {
     }
 
     /// A built candidate: what the standard library needs to compute, print and use threads.
-    fn run(&mut self, exec: Exec) {
+    fn run(&mut self, exec: Option<Exec>) {
         for call in RUN_ALLOWED {
             self.rule(*call, &[], ALLOW, ALLOW);
         }
@@ -124,14 +151,38 @@ impl Filter {
             .map(|command| [Test::Equal { argument: 1, value: command.cast_unsigned() }]);
         let commands: Vec<&[Test]> = commands.iter().map(|test| &test[..]).collect();
         self.rule(libc::SYS_fcntl, &commands, ALLOW, error(libc::EACCES));
-        let itself = [
-            Test::Equal { argument: 0, value: exec.program },
-            Test::Wide { argument: 1, value: exec.path },
-            Test::Wide { argument: 2, value: exec.arguments },
-            Test::Wide { argument: 3, value: exec.environment },
-        ];
-        self.rule(libc::SYS_execveat, &[&itself], ALLOW, KILL);
+        if let Some(exec) = exec {
+            let itself = [
+                Test::Equal { argument: 0, value: exec.program },
+                Test::Wide { argument: 1, value: exec.path },
+                Test::Wide { argument: 2, value: exec.arguments },
+                Test::Wide { argument: 3, value: exec.environment },
+            ];
+            self.rule(libc::SYS_execveat, &[&itself], ALLOW, KILL);
+        }
         self.push(answer(KILL));
+    }
+
+    /// What a fork server does beside: the first rule for a call decides.
+    ///
+    /// Its children have this filter too, so it leaves to theirs which process may be signalled.
+    fn fork(&mut self) {
+        for call in FORK_ALLOWED {
+            self.rule(*call, &[], ALLOW, ALLOW);
+        }
+        let child = Test::Masked { argument: 0, mask: !CHILD, value: libc::SIGCHLD.cast_unsigned() };
+        let thread = Test::Masked { argument: 0, mask: !CLONE_DETACHED, value: THREAD };
+        self.rule(libc::SYS_clone, &[&[child], &[thread]], ALLOW, KILL);
+        let control = Test::Equal { argument: 0, value: 0 };
+        for call in [libc::SYS_recvmsg, libc::SYS_sendmsg] {
+            self.rule(call, &[&[control]], ALLOW, KILL);
+        }
+        let itself = Test::Equal { argument: 0, value: 0 };
+        self.rule(libc::SYS_prlimit64, &[&[itself]], ALLOW, error(libc::EPERM));
+        let options = [libc::PR_SET_NAME, libc::PR_SET_PDEATHSIG, libc::PR_SET_DUMPABLE, libc::PR_SET_SECCOMP]
+            .map(|option| [Test::Equal { argument: 0, value: option.cast_unsigned() }]);
+        let options: Vec<&[Test]> = options.iter().map(|test| &test[..]).collect();
+        self.rule(libc::SYS_prctl, &options, ALLOW, error(libc::EINVAL));
     }
 
     /// rustc and a linker: all but what reaches outside of their processes.
@@ -250,6 +301,8 @@ const THREAD: u32 = (libc::CLONE_VM
     | libc::CLONE_PARENT_SETTID
     | libc::CLONE_CHILD_CLEARTID)
     .cast_unsigned();
+/// Flags that a C library may add to those of a child, where it forks.
+const CHILD: u32 = (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID).cast_unsigned();
 /// Flags of namespaces.
 const NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
@@ -319,6 +372,17 @@ const RUN_ALLOWED: &[c_long] = &[
     // The end.
     libc::SYS_exit,
     libc::SYS_exit_group,
+];
+
+/// What a fork server does freely, beside what a candidate does.
+const FORK_ALLOWED: &[c_long] = &[
+    libc::SYS_close_range,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_fork,
+    libc::SYS_getppid,
+    libc::SYS_setsid,
+    libc::SYS_tgkill,
+    libc::SYS_wait4,
 ];
 
 /// What the standard library asks by the way and can do without.
@@ -462,6 +526,7 @@ mod tests {
     fn judge(role: Role, call: c_long, arguments: [u64; 6]) -> u32 {
         let mut filter = match role {
             Role::Run => Filter::of_run(EXEC),
+            Role::Fork => Filter::of_fork(EXEC),
             Role::Compile => Filter::of_compile(),
         };
         for index in filter.own.clone() {
@@ -519,6 +584,27 @@ mod tests {
             assert_eq!(judge(Role::Run, libc::SYS_execveat, other), KILL);
         }
         assert_eq!(judge(Role::Run, libc::SYS_execve, exec), KILL);
+    }
+
+    #[test]
+    fn a_fork_server_makes_children_and_talks_on_one_socket() {
+        let clone = |flags: u32| judge(Role::Fork, libc::SYS_clone, [flags.into(), 0, 0, 0, 0, 0]);
+        assert_eq!(clone(libc::SIGCHLD.cast_unsigned()), ALLOW);
+        assert_eq!(clone(CHILD | libc::SIGCHLD.cast_unsigned()), ALLOW);
+        assert_eq!(clone(NAMESPACES | libc::SIGCHLD.cast_unsigned()), KILL);
+        assert_eq!(clone((libc::CLONE_PARENT | libc::SIGCHLD).cast_unsigned()), KILL);
+        assert_eq!(clone(THREAD), ALLOW);
+        assert_eq!(judge(Role::Fork, libc::SYS_recvmsg, [0; 6]), ALLOW);
+        assert_eq!(judge(Role::Fork, libc::SYS_recvmsg, [3, 0, 0, 0, 0, 0]), KILL);
+        assert_eq!(judge(Role::Fork, libc::SYS_prlimit64, [1, 0, 0, 0, 0, 0]), error(libc::EPERM));
+        for call in [libc::SYS_kill, libc::SYS_ptrace, libc::SYS_socket, libc::SYS_execve] {
+            assert_eq!(judge(Role::Fork, call, [0; 6]), KILL);
+        }
+        // Its children have the filter of any candidate, and execute nothing.
+        let (run, forked) = (Filter::of_run(EXEC), Filter::of_forked());
+        let (run, forked) = (run.parts().0, forked.parts().0);
+        let (last, same) = forked.split_last().expect("it answers something");
+        assert!(run.starts_with(same) && run.ends_with(&[*last]) && run.len() > forked.len());
     }
 
     #[test]

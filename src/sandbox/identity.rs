@@ -36,7 +36,7 @@ impl Identity {
     pub(super) fn new(job: &Job, permissions: u32) -> Self {
         // Files it is to read or write may be closed to others.
         let portable = job.readable.is_empty() && job.writable.is_empty() && permissions & 0o001 != 0;
-        let user = (job.role == Role::Run && portable && is_root()).then(nobody).flatten();
+        let user = (job.role != Role::Compile && portable && is_root()).then(nobody).flatten();
         Self { powerless: true, user }
     }
 

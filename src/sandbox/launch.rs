@@ -22,17 +22,17 @@ use super::{Input, Job, Limits, Mode, Role};
 const STACK: u64 = 8 << 20;
 
 /// Starts `job`. The child leads its own session and process group.
-pub(super) fn start(job: &Job, mode: Mode) -> io::Result<Child> {
+pub(super) fn start(job: &Job, mode: Mode) -> io::Result<(Child, Identity)> {
     let image = Image::new(job)?;
     let mut confinement = match mode {
         Mode::Strict => Some(Confinement::new(job, &image)?),
         Mode::Off => None,
     };
-    let identity = match mode {
-        Mode::Strict => Identity::new(job, image.executable.metadata()?.permissions().mode()),
-        Mode::Off => Identity::same(),
+    let identity = identity(job, mode, &image.executable)?;
+    let rlimits = match job.role {
+        Role::Compile | Role::Run => rlimits(&job.limits, &identity),
+        Role::Fork => rlimits_of_forker(&job.limits, &identity),
     };
-    let rlimits = rlimits(&job.limits, &identity);
     // SAFETY: getpid has no preconditions.
     let parent = unsafe { libc::getpid() };
 
@@ -55,7 +55,15 @@ pub(super) fn start(job: &Job, mode: Mode) -> io::Result<Child> {
     };
     // SAFETY: `enter` only makes system calls on memory that was laid out before the fork.
     unsafe { command.pre_exec(enter) };
-    command.spawn()
+    Ok((command.spawn()?, identity))
+}
+
+/// Who will run `job`, whose program is this file.
+fn identity(job: &Job, mode: Mode, program: &File) -> io::Result<Identity> {
+    Ok(match mode {
+        Mode::Strict => Identity::new(job, program.metadata()?.permissions().mode()),
+        Mode::Off => Identity::same(),
+    })
 }
 
 /// What the process may not do.
@@ -69,6 +77,7 @@ impl Confinement {
         let filter = match job.role {
             Role::Compile => Filter::of_compile(),
             Role::Run => Filter::of_run(image.call()),
+            Role::Fork => Filter::of_fork(image.call()),
         };
         Ok(Self { rules: Rules::new(job)?, filter })
     }
@@ -111,7 +120,7 @@ impl Image {
             program: c_string(job.program.as_os_str())?,
             // Reads nothing; std wants one of the two access modes.
             executable: OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(&job.program)?,
-            by_descriptor: job.role == Role::Run,
+            by_descriptor: job.role != Role::Compile,
             arguments: Strings::new(arguments),
             environment: Strings::new(environment),
         })
@@ -205,7 +214,7 @@ type Resource = libc::__rlimit_resource_t;
 type Resource = libc::c_int;
 
 /// Soft and hard limits.
-fn rlimits(limits: &Limits, identity: &Identity) -> Vec<(Resource, libc::rlimit)> {
+pub(super) fn rlimits(limits: &Limits, identity: &Identity) -> Vec<(Resource, libc::rlimit)> {
     let both = |value: u64| libc::rlimit { rlim_cur: value, rlim_max: value };
     // The kernel counts whole seconds; the watch enforces the rest.
     let seconds = limits.cpu.as_secs() + 1;
@@ -222,6 +231,13 @@ fn rlimits(limits: &Limits, identity: &Identity) -> Vec<(Resource, libc::rlimit)
         (libc::RLIMIT_MEMLOCK, both(0)),
         (libc::RLIMIT_MSGQUEUE, both(0)),
     ]
+}
+
+/// Those of a process that forks: it lives long itself, and its children's limits can't be above its own.
+fn rlimits_of_forker(limits: &Limits, identity: &Identity) -> Vec<(Resource, libc::rlimit)> {
+    // Nor does it matter to it how many processes its user has by then.
+    let own = [libc::RLIMIT_CPU, libc::RLIMIT_NPROC];
+    rlimits(limits, identity).into_iter().filter(|(resource, _)| !own.contains(resource)).collect()
 }
 
 /// Sets a limit, but never above the one that already holds.

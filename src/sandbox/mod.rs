@@ -19,6 +19,13 @@ mod identity;
 mod launch;
 #[cfg(target_os = "linux")]
 mod watch;
+#[cfg(target_os = "linux")]
+mod zygote;
+
+#[cfg(not(target_os = "linux"))]
+pub use nowhere::Zygote;
+#[cfg(target_os = "linux")]
+pub use zygote::Zygote;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -35,6 +42,9 @@ pub enum Role {
     Compile,
     /// A built candidate: threads, and nothing else.
     Run,
+    /// A trusted program that forks a process for each run of a candidate, see [`Zygote`]. As [`Role::Run`], but it may
+    /// fork, wait for its children, and narrow what they may do.
+    Fork,
 }
 
 /// One process to run.
@@ -173,6 +183,14 @@ pub enum SandboxError {
         #[source]
         source: std::io::Error,
     },
+    /// The process that forks for others died or hangs, and is gone now.
+    #[error("the process that forks `{program}` is gone: {why}")]
+    Lost {
+        /// The program.
+        program: String,
+        /// What it did last.
+        why: String,
+    },
 }
 
 /// Whether processes are confined.
@@ -272,22 +290,34 @@ const BUSY: Duration = Duration::from_secs(1);
 /// As [`run`].
 #[cfg(target_os = "linux")]
 pub fn run_in(job: &Job, mode: Mode) -> Result<Finished, SandboxError> {
+    let begun = std::time::Instant::now();
+    let (child, _) = start(job, mode)?;
+    watch::to_the_end(child, job, begun).map_err(|source| failed(job, source))
+}
+
+/// It could not be started, or not watched.
+#[cfg(target_os = "linux")]
+fn failed(job: &Job, source: std::io::Error) -> SandboxError {
+    SandboxError::Start { program: job.program.display().to_string(), source }
+}
+
+/// Starts a process, and says who it is.
+#[cfg(target_os = "linux")]
+fn start(job: &Job, mode: Mode) -> Result<(std::process::Child, identity::Identity), SandboxError> {
     if let (Mode::Strict, Some(missing)) = (mode, layers().missing()) {
         return Err(SandboxError::Unavailable(missing));
     }
-    let start = |source| SandboxError::Start { program: job.program.display().to_string(), source };
     let begun = std::time::Instant::now();
-    let child = loop {
+    loop {
         match launch::start(job, mode) {
             // Another thread forked while the program was written: until it executes something, its copy of us may
             // still write to it.
             Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && begun.elapsed() < BUSY => {
                 std::thread::sleep(Duration::from_millis(2));
             }
-            started => break started.map_err(start)?,
+            started => return started.map_err(|source| failed(job, source)),
         }
-    };
-    watch::to_the_end(child, job, begun).map_err(start)
+    }
 }
 
 /// Refuses: nothing here can confine or bound a process.
@@ -297,6 +327,38 @@ pub fn run_in(job: &Job, mode: Mode) -> Result<Finished, SandboxError> {
 #[cfg(not(target_os = "linux"))]
 pub fn run_in(_job: &Job, _mode: Mode) -> Result<Finished, SandboxError> {
     Err(SandboxError::Unavailable("only Linux is supported".into()))
+}
+
+/// What there is where nothing can confine or bound a process.
+#[cfg(not(target_os = "linux"))]
+mod nowhere {
+    use super::{Finished, Job, Limits, Mode, OwnedFd, SandboxError};
+
+    /// Never started.
+    #[derive(Debug)]
+    pub enum Zygote {}
+
+    impl Zygote {
+        /// Refuses.
+        pub fn start(job: &Job) -> Result<Self, SandboxError> {
+            Self::start_in(job, super::mode())
+        }
+
+        /// Refuses.
+        pub fn start_in(_job: &Job, _mode: Mode) -> Result<Self, SandboxError> {
+            Err(SandboxError::Unavailable("only Linux is supported".into()))
+        }
+
+        /// There is none.
+        pub fn id(&self) -> Option<u32> {
+            match *self {}
+        }
+
+        /// There is none.
+        pub fn run(&mut self, _: &[u8], _: Option<OwnedFd>, _: &Limits) -> Result<Finished, SandboxError> {
+            match *self {}
+        }
+    }
 }
 
 #[cfg(test)]

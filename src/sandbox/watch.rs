@@ -8,53 +8,54 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use super::{Ending, Finished, Job};
+use super::{Ending, Finished, Job, Limits};
 
 /// How long descendants that were killed may take to be gone.
-const GRACE: Duration = Duration::from_millis(500);
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// Shortest time between two looks at the CPU clock.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Waits for the end of `child`, or brings it about.
 pub(super) fn to_the_end(mut child: Child, job: &Job, begun: Instant) -> io::Result<Finished> {
-    let mut leader = Leader { pid: child.id().cast_signed(), reaped: false };
-    let mut output = Output {
-        streams: [Stream::new(child.stdout.take()), Stream::new(child.stderr.take())],
-        keep: job.limits.output,
-        flood: job.limits.flood,
-        total: 0,
-    };
-    let exit = leader.exit_event()?;
-    let clock = leader.cpu_clock();
+    let mut leader = Leader::new(&child);
+    let mut output = Output::new(&job.limits, child.stdout.take(), child.stderr.take());
+    let exit = exit_event(leader.pid)?;
+    let stopped = until_stopped(leader.pid, &exit, &mut output, &job.limits, begun)?;
+    let (status, cpu) = leader.finish()?;
+    output.drain(GRACE)?;
+    leader.await_group(GRACE);
+    Ok(output.finished(status, stopped, cpu, &job.limits, begun))
+}
 
-    let stopped = loop {
+/// Waits until the process has exited, or says why it has to be stopped.
+pub(super) fn until_stopped(
+    pid: libc::pid_t,
+    exit: &OwnedFd,
+    output: &mut Output,
+    limits: &Limits,
+    begun: Instant,
+) -> io::Result<Option<Ending>> {
+    let clock = cpu_clock(pid);
+    Ok(loop {
         let elapsed = begun.elapsed();
-        let Some(wall_left) = job.limits.wall.checked_sub(elapsed).filter(|left| !left.is_zero()) else {
+        let Some(wall_left) = limits.wall.checked_sub(elapsed).filter(|left| !left.is_zero()) else {
             break Some(Ending::WallTime);
         };
         // Zero once it is a zombie that waits for its descendants; then its exit is at hand.
         let used = clock.and_then(cpu_time).unwrap_or_default();
-        let Some(cpu_left) = job.limits.cpu.checked_sub(used).filter(|left| !left.is_zero()) else {
+        let Some(cpu_left) = limits.cpu.checked_sub(used).filter(|left| !left.is_zero()) else {
             break Some(Ending::CpuTime);
         };
         // Threads use up CPU time faster than one second a second, so look again well before.
         let pause = wall_left.min((cpu_left / 4).max(TICK));
-        let ended = output.wait(&exit, pause)?;
+        let ended = output.wait(exit, pause)?;
         if output.flooded() {
             break Some(Ending::Flood);
         }
         if ended {
             break None;
         }
-    };
-
-    let (status, cpu) = leader.finish()?;
-    output.drain(GRACE)?;
-    leader.await_group(GRACE);
-    let ending = ending(status, stopped, cpu, job.limits.cpu, output.flooded());
-    let truncated = output.truncated();
-    let [stdout, stderr] = output.streams.map(|stream| stream.kept);
-    Ok(Finished { ending, stdout, stderr, truncated, cpu, wall: begun.elapsed() })
+    })
 }
 
 /// Says how it ended, from its wait status and from why we killed it, if we did.
@@ -77,27 +78,32 @@ fn ending(status: libc::c_int, stopped: Option<Ending>, cpu: Duration, limit: Du
 }
 
 /// The process we started, first of its group; killed and reaped when dropped.
-struct Leader {
-    pid: libc::pid_t,
+#[derive(Debug)]
+pub(super) struct Leader {
+    pub(super) pid: libc::pid_t,
     reaped: bool,
 }
 
-impl Leader {
-    /// A descriptor that becomes readable when it exits.
-    fn exit_event(&self) -> io::Result<OwnedFd> {
-        // SAFETY: takes numbers only; not yet reaped, so the number is still ours.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, self.pid, 0) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: just made, owned by nobody else. A descriptor fits its type.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+/// A descriptor that becomes readable when this process exits, which nobody may have reaped yet.
+pub(super) fn exit_event(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
     }
+    // SAFETY: just made, owned by nobody else. A descriptor fits its type.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
 
-    fn cpu_clock(&self) -> Option<libc::clockid_t> {
-        let mut clock = 0;
-        // SAFETY: `clock` outlives the call.
-        (unsafe { libc::clock_getcpuclockid(self.pid, &mut clock) } == 0).then_some(clock)
+fn cpu_clock(pid: libc::pid_t) -> Option<libc::clockid_t> {
+    let mut clock = 0;
+    // SAFETY: `clock` outlives the call.
+    (unsafe { libc::clock_getcpuclockid(pid, &mut clock) } == 0).then_some(clock)
+}
+
+impl Leader {
+    pub(super) fn new(child: &Child) -> Self {
+        Self { pid: child.id().cast_signed(), reaped: false }
     }
 
     /// Kills the group, then reaps the leader: in that order, since its number stays taken until it is reaped.
@@ -159,7 +165,7 @@ fn cpu_time(clock: libc::clockid_t) -> Option<Duration> {
 }
 
 /// Both output streams.
-struct Output {
+pub(super) struct Output {
     streams: [Stream; 2],
     keep: usize,
     flood: usize,
@@ -185,6 +191,27 @@ impl Stream {
 }
 
 impl Output {
+    /// Of these two pipes.
+    pub(super) fn new(limits: &Limits, stdout: Option<impl Into<OwnedFd>>, stderr: Option<impl Into<OwnedFd>>) -> Self {
+        let streams = [Stream::new(stdout), Stream::new(stderr)];
+        Self { streams, keep: limits.output, flood: limits.flood, total: 0 }
+    }
+
+    /// All there is to say in the end.
+    pub(super) fn finished(
+        self,
+        status: libc::c_int,
+        stopped: Option<Ending>,
+        cpu: Duration,
+        limits: &Limits,
+        begun: Instant,
+    ) -> Finished {
+        let ending = ending(status, stopped, cpu, limits.cpu, self.flooded());
+        let truncated = self.truncated();
+        let [stdout, stderr] = self.streams.map(|stream| stream.kept);
+        Finished { ending, stdout, stderr, truncated, cpu, wall: begun.elapsed() }
+    }
+
     /// Waits for output or the exit, reads what there is, and says whether the process has exited.
     fn wait(&mut self, exit: &OwnedFd, pause: Duration) -> io::Result<bool> {
         let ended = self.poll(exit.as_raw_fd(), pause)?;
@@ -195,7 +222,7 @@ impl Output {
     /// Reads what is left, until the end of both streams.
     ///
     /// All writers are dead; `limit` is for one that the kernel has not buried yet.
-    fn drain(&mut self, limit: Duration) -> io::Result<()> {
+    pub(super) fn drain(&mut self, limit: Duration) -> io::Result<()> {
         let begun = Instant::now();
         loop {
             self.read()?;

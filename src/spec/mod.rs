@@ -18,7 +18,7 @@ use serde::Serialize;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use interface::{Form, Function, Interface, Method, TypeDef};
 pub use parse::parse;
-pub use settings::{EmbeddedSettings, OpenAiSettings, Settings, parse_settings};
+pub use settings::{EmbeddedSettings, OpenAiSettings, Settings, Whose, parse_settings};
 pub use yaml::{Place, Snippet};
 
 /// The JSON Schema of a spec file.

@@ -323,7 +323,7 @@ impl Reader {
         Some(scalar.clone())
     }
 
-    fn boolean(&mut self, key: At, node: &Node, name: &str) -> Option<bool> {
+    pub(super) fn boolean(&mut self, key: At, node: &Node, name: &str) -> Option<bool> {
         if let Value::Scalar(scalar) = &node.value
             && let Resolved::Bool(value) = scalar.resolve()
         {

@@ -5,13 +5,22 @@ use super::yaml::{self, At, Node};
 use super::{Budget, Diagnostics, Sampling};
 
 /// The keys of a settings file.
-pub(super) const SETTINGS_KEYS: &[&str] = &["model", "sampling", "budget", "review", "providers"];
+pub(super) const SETTINGS_KEYS: &[&str] = &["model", "sampling", "budget", "review", "providers", "unsandboxed"];
 /// The keys of `providers`.
 pub(super) const PROVIDER_KEYS: &[&str] = &["openai", "embedded"];
 /// The keys of `providers.openai`.
 pub(super) const OPENAI_KEYS: &[&str] = &["base_url", "api_key_env", "concurrency", "timeout_seconds"];
 /// The keys of `providers.embedded`.
 pub(super) const EMBEDDED_KEYS: &[&str] = &["file", "threads", "width"];
+
+/// Who wrote a settings file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Whoever wrote the workspace; not to be trusted with more than its specs.
+    Workspace,
+    /// The user.
+    User,
+}
 
 /// What a settings file says; everything may be absent.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,6 +35,8 @@ pub struct Settings {
     pub openai: OpenAiSettings,
     /// How embedded models are run.
     pub embedded: EmbeddedSettings,
+    /// Whether to do without the sandbox. Only a user's own settings may say so.
+    pub unsandboxed: Option<bool>,
 }
 
 /// `providers.openai`.
@@ -53,7 +64,7 @@ pub struct EmbeddedSettings {
 }
 
 /// Reads settings from the text of `path` (used in messages only), or tells every mistake.
-pub fn parse_settings(path: &str, bytes: &[u8]) -> Result<Settings, Diagnostics> {
+pub fn parse_settings(path: &str, bytes: &[u8], whose: Whose) -> Result<Settings, Diagnostics> {
     // A file of comments only is empty settings.
     let is_empty = |line: &[u8]| matches!(line.trim_ascii().first(), None | Some(b'#'));
     if bytes.split(|byte| *byte == b'\n').all(is_empty) {
@@ -61,13 +72,13 @@ pub fn parse_settings(path: &str, bytes: &[u8]) -> Result<Settings, Diagnostics>
     }
     let document = yaml::read(bytes);
     let mut reader = Reader::new(path, document.text, document.mistakes);
-    let settings = document.root.filter(|root| !root.is_null()).map(|root| reader.settings(&root));
+    let settings = document.root.filter(|root| !root.is_null()).map(|root| reader.settings(&root, whose));
     let out = reader.finish();
     if out.has_errors() { Err(out) } else { Ok(settings.unwrap_or_default()) }
 }
 
 impl Reader {
-    fn settings(&mut self, root: &Node) -> Settings {
+    fn settings(&mut self, root: &Node, whose: Whose) -> Settings {
         let Some(fields) = self.fields(root.at, root, "the settings", SETTINGS_KEYS) else {
             return Settings::default();
         };
@@ -89,6 +100,13 @@ impl Reader {
         }
         if let Some((key, node)) = fields.get("providers") {
             self.providers(key, node, &mut settings);
+        }
+        if let Some((key, node)) = fields.get("unsandboxed") {
+            settings.unsandboxed = self.boolean(key, node, "unsandboxed");
+            if whose == Whose::Workspace {
+                let help = "only you can give up your own protection: `--unsandboxed`, or this in your own settings";
+                self.error_with(node.at, "a workspace can't switch the sandbox off", help);
+            }
         }
         settings
     }
@@ -159,7 +177,7 @@ mod tests {
         let text = "model: [openai/a, embedded/0.5b]\nsampling: { samples: 4, temperature: 0.5 }\nbudget: { tokens: 9 }\n\
                     providers:\n  openai: { base_url: \"http://localhost:8000/v1\", api_key_env: MY_KEY, concurrency: 3 }\n  \
                     embedded: { file: ~/m.gguf, width: 8 }\n";
-        let settings = parse_settings("llmc.yaml", text.as_bytes()).unwrap();
+        let settings = parse_settings("llmc.yaml", text.as_bytes(), Whose::Workspace).unwrap();
         assert_eq!(settings.model, ["openai/a", "embedded/0.5b"]);
         assert_eq!(settings.sampling.samples, Some(4));
         assert_eq!(settings.openai.api_key_env.as_deref(), Some("MY_KEY"));
@@ -167,13 +185,23 @@ mod tests {
             settings.embedded,
             EmbeddedSettings { file: Some("~/m.gguf".into()), threads: None, width: Some(8) }
         );
-        assert_eq!(parse_settings("llmc.yaml", b"# nothing\n"), Ok(Settings::default()));
+        assert_eq!(parse_settings("llmc.yaml", b"# nothing\n", Whose::Workspace), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn only_users_give_up_their_own_protection() {
+        assert_eq!(parse_settings("config.yaml", b"unsandboxed: true\n", Whose::User).unwrap().unsandboxed, Some(true));
+        for value in ["true", "false"] {
+            let text = format!("unsandboxed: {value}\n");
+            let mistakes = parse_settings("llmc.yaml", text.as_bytes(), Whose::Workspace).unwrap_err();
+            assert_eq!(mistakes.list[0].message, "a workspace can't switch the sandbox off");
+        }
     }
 
     #[test]
     fn every_mistake_is_told_and_a_key_in_the_file_is_refused() {
         let text = "modle: openai/a\nproviders:\n  openai: { api_key_env: sk-123, base_url: here }\nreview: required\n";
-        let mistakes = parse_settings("llmc.yaml", text.as_bytes()).unwrap_err();
+        let mistakes = parse_settings("llmc.yaml", text.as_bytes(), Whose::Workspace).unwrap_err();
         let messages: Vec<&str> = mistakes.list.iter().map(|one| one.message.as_str()).collect();
         assert_eq!(
             messages,

@@ -37,7 +37,7 @@ use run::Passed;
 
 use crate::candidate::Candidate;
 use crate::digest::Hasher;
-use crate::sandbox::{Ending, Limits, SandboxError};
+use crate::sandbox::{self, Ending, Limits, SandboxError};
 use crate::spec::{Diagnostic, Profile, Spec};
 use crate::toolchain::{Compile, Compiled, Toolchain};
 use crate::verdict::{Phase, Verdict};
@@ -46,9 +46,10 @@ use crate::verdict::{Phase, Verdict};
 const ENGINE: u32 = 2;
 
 /// What the checks are linked with: files of the crate `llmc_rt`.
-const RUNTIME: [(&str, &str); 6] = [
+const RUNTIME: [(&str, &str); 7] = [
     ("lib.rs", include_str!("runtime/lib.rs")),
     ("caller.rs", include_str!("runtime/caller.rs")),
+    ("fork.rs", include_str!("runtime/fork.rs")),
     ("generate.rs", include_str!("runtime/generate.rs")),
     ("report.rs", include_str!("runtime/report.rs")),
     ("serve.rs", include_str!("runtime/serve.rs")),
@@ -217,7 +218,8 @@ impl Validator {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
-        hasher.update(format!("{:?}{:?}", self.compile_limits, self.run_limits).as_bytes());
+        // What was found without the sandbox is not to be believed with it.
+        hasher.update(format!("{:?}{:?}{:?}", self.compile_limits, self.run_limits, sandbox::mode()).as_bytes());
         Ok(Checks {
             name: spec.name.clone(),
             harness,

@@ -7,6 +7,8 @@ mod batch;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod build;
 mod cli;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod doctor;
 #[cfg(feature = "embedded")]
 mod end_to_end;
 mod env;

@@ -73,7 +73,8 @@ fn program(name: &str, source: &str) -> PathBuf {
 }
 
 fn attacks() -> PathBuf {
-    program("attacks", include_str!("sandbox/attacks.rs"))
+    let fork = include_str!("../../src/validate/runtime/fork.rs");
+    program("attacks", &format!("{}\nmod fork {{\n{fork}\n}}\n", include_str!("sandbox/attacks.rs")))
 }
 
 fn job(program: PathBuf, arguments: &[&str]) -> Job {
@@ -134,6 +135,8 @@ fn succeeds_in_its_own_process(test: &str) {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
+
+mod zygote;
 
 mod run {
     use super::*;

@@ -21,6 +21,7 @@ unsafe extern "C" {
     fn setuid(user: u32) -> c_int;
     fn signal(number: c_int, handler: usize) -> usize;
     fn close(fd: c_int) -> c_int;
+    fn write(fd: c_int, bytes: *const c_void, count: usize) -> isize;
     fn sendmsg(fd: c_int, message: *const c_void, flags: c_int) -> isize;
     fn recvmsg(fd: c_int, message: *const c_void, flags: c_int) -> isize;
     fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, size: u32) -> c_int;
@@ -36,6 +37,23 @@ fn escaped_if(worked: bool) {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        // The module is put below by the tests.
+        Some("fork server") => fork::fork_server(|argument| {
+            let words = String::from_utf8_lossy(argument).into_owned();
+            act(std::iter::once("").chain(words.split('\n')).map(str::to_owned).collect());
+            std::io::stdout().flush().unwrap();
+            0
+        }),
+        Some("never a fork server") => std::thread::sleep(Duration::from_secs(600)),
+        Some("broken fork server") => panic!("it breaks at once"),
+        _ => act(arguments),
+    }
+}
+
+static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+fn act(arguments: Vec<String>) {
     let object = arguments.get(2).cloned().unwrap_or_default();
     let number: i64 = object.parse().unwrap_or(0);
     let path = std::ffi::CString::new(object.clone()).unwrap();
@@ -102,6 +120,18 @@ fn main() {
             let pid = std::process::id();
             escaped_if(unsafe { syscall(310, pid, &local, 1_u64, &remote, 1_u64, 0_u64) } == 8);
         }
+        "any descriptor" => {
+            let open: Vec<c_int> = (3..1024).filter(|fd| unsafe { fcntl(*fd, 1) } >= 0).collect();
+            escaped_if(!open.is_empty());
+        }
+        // As one that was forked might order another run, or an end.
+        "command the parent" => {
+            let others = (0..64).filter(|fd| ![1, 2].contains(fd));
+            let heard = others.filter(|fd| unsafe { write(*fd, c"W".as_ptr().cast(), 1) } == 1);
+            escaped_if(heard.count() > 0);
+        }
+        "count" => println!("{}", COUNT.fetch_add(1, std::sync::atomic::Ordering::SeqCst)),
+        "length" => println!("{}", object.len()),
         "answer in capitals" => {
             let mut channel = unsafe { std::fs::File::from_raw_fd(0) };
             let mut buffer = [0; 64];
