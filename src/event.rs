@@ -70,8 +70,27 @@ pub enum Event {
         /// What was found.
         verdict: Verdict,
     },
+    /// Something given as a candidate could not be judged; the rest is.
+    Unjudged(Unjudged),
     /// Work on a spec ended.
     Finished(Finished),
+}
+
+/// Something given as a candidate that could not be judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unjudged {
+    /// The file as the user named it; `-` is standard input.
+    pub path: String,
+    /// The line in it, from 1, where it is one of many.
+    pub line: Option<usize>,
+    /// Its id, where one could be read.
+    pub candidate: Option<String>,
+    /// The spec that it names, where one could be read.
+    pub spec: Option<String>,
+    /// The exit code that this comes to.
+    pub exit: u8,
+    /// Why.
+    pub message: String,
 }
 
 /// The end of the work on one spec.
@@ -103,16 +122,17 @@ pub struct Finished {
     pub reason: Option<String>,
 }
 
-/// How the work on a spec ended.
+/// How the work on a spec ended. Where given candidates were judged (`llmc validate`), there is no artifact: `Built`
+/// says that they passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// A new artifact was written.
+    /// A new artifact was written, or a candidate that was given passed.
     Built,
     /// The artifact was up to date.
     Fresh,
     /// A proposal waits for review.
     Proposed,
-    /// There is no artifact.
+    /// There is no artifact, or no candidate passed.
     Failed,
 }

@@ -20,6 +20,19 @@ pub enum Phase {
     Property,
 }
 
+impl Phase {
+    /// The phase as it is written in events and messages, e.g. `compile`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Parse => "parse",
+            Self::Policy => "policy",
+            Self::Compile => "compile",
+            Self::Test => "test",
+            Self::Property => "property",
+        }
+    }
+}
+
 /// How the phase ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

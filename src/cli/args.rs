@@ -19,6 +19,7 @@ Examples:
   llmc init demo && cd demo && llmc build    a workspace with one spec, built
   llmc check                                 are my specs right? (no model needed)
   llmc build slugify -n 32                   more samples for one spec
+  llmc validate slugify mine.rs              is this an implementation of it?
   llmc show slugify                          where did this code come from?
 
 Exit codes: 0 done, 1 usage or settings, 2 spec invalid, 3 no candidate passed, 4 budget or time spent,
@@ -37,9 +38,9 @@ pub(crate) struct GlobalArgs {
     /// Work as if started in DIR
     #[arg(short = 'C', long, global = true, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
-    /// How to tell what happens: for people, or one JSON event a line on standard output
-    #[arg(long, global = true, value_enum, default_value_t = MessageFormat::Human, env = "LLMC_MESSAGE_FORMAT", value_name = "FORMAT")]
-    pub(crate) message_format: MessageFormat,
+    /// How to tell what happens: for people, or one JSON event a line on standard output [default: human]
+    #[arg(long, global = true, value_enum, env = "LLMC_MESSAGE_FORMAT", value_name = "FORMAT")]
+    pub(crate) message_format: Option<MessageFormat>,
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
     pub(crate) color: ColorChoice,
@@ -88,6 +89,8 @@ pub(crate) enum Command {
     Prompt(PromptArgs),
     /// Sample, validate, choose and commit
     Build(BuildArgs),
+    /// Judge candidates that are given: files, JSON lines, or a stream of them
+    Validate(ValidateArgs),
     /// Show where an artifact came from
     Show(ShowArgs),
     /// List the models that can be used, or fetch an embedded one
@@ -213,6 +216,46 @@ fn temperature(text: &str) -> Result<f32, String> {
         Ok(value) if (0.0..=2.0).contains(&value) => Ok(value),
         _ => Err("a temperature is a number from 0 to 2".to_owned()),
     }
+}
+
+/// `llmc validate`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "llmc validate [OPTIONS] SPEC FILES...\n       llmc validate [OPTIONS] --stdin [SPEC...]",
+    after_help = "\
+Examples:
+  llmc validate slugify one.rs two.rs          each file is a candidate
+  llmc validate slugify replies.jsonl          a candidate a line
+  llmc validate ./any/where/spec.yaml - < x.jsonl
+  llmc validate slugify mine.rs --all -q       for CI: exit code 3 unless every one passes
+  llmc validate --stdin                        serve every spec in specs/, a verdict for each line as it comes
+
+A line is a JSON object with `code` (Rust) or `completion` (a model's reply, from which the Rust is taken),
+and maybe `id` (a string or a number; else its line number is its id), `spec` (a spec's name) and `finish`
+(`length` when the reply was cut off). Other keys are passed over.
+
+Exit codes: 0 one passed (with --all: all did), 1 a line could not be read or there was none, 2 spec invalid,
+3 none passed."
+)]
+pub(crate) struct ValidateArgs {
+    /// The spec, by name or file, in a workspace or not; with --stdin any number of them [default there: all of specs/]
+    #[arg(value_name = "SPEC", required_unless_present = "stdin")]
+    pub(crate) spec: Option<String>,
+    /// Candidates: `.rs` files, `.jsonl` files, or `-` for JSON lines from standard input
+    #[arg(value_name = "FILES", required_unless_present = "stdin")]
+    pub(crate) files: Vec<String>,
+    /// Answer JSON lines on standard input as they come, in JSON unless --message-format says otherwise
+    #[arg(long)]
+    pub(crate) stdin: bool,
+    /// Fail (exit code 3) unless every candidate passes
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Judge afresh, even what was judged before
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// How many workers judge [default: one for each core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
 }
 
 /// `llmc show`.

@@ -14,14 +14,16 @@ use std::sync::{Arc, Mutex};
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
 
-use args::{Cli, ColorChoice, Command, GlobalArgs, MessageFormat, ModelsAction, SamplingArgs, SchemaOf, StopRule};
+use args::{
+    Cli, ColorChoice, Command, GlobalArgs, MessageFormat, ModelsAction, SamplingArgs, SchemaOf, StopRule, ValidateArgs,
+};
 
-use crate::driver::{self, Session};
+use crate::driver::{self, Judging, Session, Summary};
 use crate::error::{Error, ExitCode};
 use crate::event::Event;
 use crate::interrupt::Interrupt;
 use crate::options::{Environment, Options, Places};
-use crate::report::{self, Human, Json, Report, Verbosity};
+use crate::report::{self, Human, Json, Report, Verbosity, Verdicts};
 use crate::spec::{self, Diagnostics, Sampling, Settings, Severity, Stop, Whose};
 use crate::workspace::Workspace;
 
@@ -35,7 +37,9 @@ pub fn main() -> u8 {
             return if error.use_stderr() { ExitCode::Usage as u8 } else { ExitCode::Done as u8 };
         }
     };
-    let output = Output::new(&cli.global);
+    // Whoever asks line by line wants answers that a program can read.
+    let answers = matches!(&cli.command, Command::Validate(args) if args.stdin);
+    let output = Output::new(&cli.global, if answers { MessageFormat::Json } else { MessageFormat::Human });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -55,24 +59,32 @@ pub fn main() -> u8 {
 /// How to print.
 struct Output {
     format: MessageFormat,
+    /// On standard error.
     color: bool,
+    /// On standard output.
+    color_data: bool,
     verbosity: Verbosity,
 }
 
 impl Output {
-    fn new(global: &GlobalArgs) -> Self {
+    fn new(global: &GlobalArgs, format: MessageFormat) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let color = match global.color {
+        let color = |is_terminal: bool| match global.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            ColorChoice::Auto => std::io::stderr().is_terminal() && !no_color,
+            ColorChoice::Auto => is_terminal && !no_color,
         };
         let verbosity = match (global.quiet, global.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        Self { format: global.message_format, color, verbosity }
+        Self {
+            format: global.message_format.unwrap_or(format),
+            color: color(std::io::stderr().is_terminal()),
+            color_data: color(std::io::stdout().is_terminal()),
+            verbosity,
+        }
     }
 
     fn is_json(&self) -> bool {
@@ -85,6 +97,15 @@ impl Output {
             MessageFormat::Human => Box::new(Human::new(self.color, self.verbosity)),
             MessageFormat::Json => Box::new(Json),
         };
+        Arc::new(Mutex::new(move |event: Event| report.event(&event)))
+    }
+
+    /// Consumes the events of candidates that are given.
+    fn verdict_teller(&self) -> driver::Tell {
+        if self.is_json() {
+            return self.teller();
+        }
+        let mut report = Verdicts::new(Human::new(self.color, self.verbosity), self.color_data, self.verbosity);
         Arc::new(Mutex::new(move |event: Event| report.event(&event)))
     }
 
@@ -171,6 +192,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             }
             build(&mut session, &args.specs, &directory(&cli.global)?, output).await
         }
+        Command::Validate(args) => validate(cli, args, output).await,
         Command::Show(args) => {
             let session = session(cli, output, None)?;
             show::show(&session, args, &directory(&cli.global)?, output)
@@ -282,7 +304,37 @@ async fn build(
     from: &std::path::Path,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let summary = driver::build(session, specs, from).await?;
+    Ok(end(&driver::build(session, specs, from).await?, output))
+}
+
+async fn validate(cli: &Cli, args: &ValidateArgs, output: &Output) -> Result<ExitCode, Error> {
+    let from = directory(&cli.global)?;
+    // A spec may be anywhere; a workspace adds its settings.
+    let workspace = Workspace::find(&from).ok();
+    let mut options = options(cli, workspace.as_ref(), None)?;
+    options.no_cache = args.no_cache;
+    if let Some(jobs) = args.jobs {
+        options.jobs = usize::from(jobs);
+    }
+    let mut named: Vec<String> = args.spec.iter().chain(&args.files).cloned().collect();
+    let files = if args.stdin { Vec::new() } else { named.split_off(1) };
+    if let Some(file) = named.iter().find(|name| *name == "-" || name.ends_with(".rs") || name.ends_with(".jsonl")) {
+        let error = Error::new(ExitCode::Usage, format!("`{file}` is no spec"));
+        return Err(match args.stdin {
+            true => error.hint("with `--stdin` candidates come from standard input, and only specs are named"),
+            false => error.hint("`llmc validate SPEC FILES…`: the spec comes first"),
+        });
+    }
+    let stdin = Box::new(std::io::stdin());
+    let judging = Judging { specs: named, files, stream: args.stdin, all: args.all, stdin };
+    // The live line goes with the report, before anything else is printed.
+    let tell = output.verdict_teller();
+    let summary = driver::validate(options, Interrupt::on_signal(), tell, judging, &from).await?;
+    Ok(end(&summary, output))
+}
+
+/// Prints what is left to say of a run over several specs; returns the exit code.
+fn end(summary: &Summary, output: &Output) -> ExitCode {
     for mistakes in &summary.mistakes {
         output.mistakes(mistakes);
     }
@@ -294,7 +346,7 @@ async fn build(
             told.push(error);
         }
     }
-    Ok(summary.exit.unwrap_or(ExitCode::Done))
+    summary.exit.unwrap_or(ExitCode::Done)
 }
 
 async fn check(

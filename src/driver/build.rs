@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::draw::{self, DrawError, Sample, Samples};
 use super::specs::{self, Loaded};
-use super::{Session, tell};
+use super::{Session, Summary, tell};
 use crate::candidate::Candidate;
 use crate::digest;
 use crate::error::{Error, ExitCode};
@@ -27,26 +27,6 @@ use crate::spec::{Diagnostics, Spec, Stop};
 use crate::validate;
 use crate::workspace::paths;
 
-/// How a run of `llmc build` ended, spec by spec.
-#[derive(Debug, Default)]
-pub struct BuildSummary {
-    /// What was told of each spec.
-    pub finished: Vec<Finished>,
-    /// Mistakes in specs, where there were any: those specs were not built.
-    pub mistakes: Vec<Diagnostics>,
-    /// The exit code.
-    pub exit: Option<ExitCode>,
-    /// Why the run is no success, one for each spec that failed.
-    pub errors: Vec<Error>,
-}
-
-impl BuildSummary {
-    fn fail(&mut self, error: Error) {
-        self.exit = Some(self.exit.map_or(error.exit, |exit| exit.min(error.exit)));
-        self.errors.push(error);
-    }
-}
-
 /// A spec with what decides whether it is built.
 struct Target {
     loaded: Loaded,
@@ -55,8 +35,8 @@ struct Target {
 }
 
 /// Builds the specs that are not up to date, in order.
-pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Result<BuildSummary, Error> {
-    let mut summary = BuildSummary::default();
+pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Result<Summary, Error> {
+    let mut summary = Summary::default();
     let (loaded, mistakes) = specs::load_specs(session, named, from)?;
     if !mistakes.is_empty() {
         // Nothing is sampled while a spec is wrong: that costs money, and mending it comes first anyway.
@@ -119,7 +99,7 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
     Ok(summary)
 }
 
-fn finish(session: &Session, summary: &mut BuildSummary, finished: Finished) {
+fn finish(session: &Session, summary: &mut Summary, finished: Finished) {
     session.tell(Event::Finished(finished.clone()));
     summary.finished.push(finished);
 }
@@ -250,7 +230,7 @@ async fn build_one(
     target: &Target,
     all: &[Loaded],
     repo: Option<&Repo>,
-    summary: &mut BuildSummary,
+    summary: &mut Summary,
     started: Instant,
 ) -> Result<Finished, Error> {
     let loaded = &target.loaded;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::candidate::{self, Candidate};
@@ -16,7 +16,7 @@ use crate::ledger::SampleLog;
 use crate::model::{Completion, Drawn, Model, ModelError, Parameters, Request};
 use crate::prompt::Prompt;
 use crate::spec::{Budget, Spec, Stop};
-use crate::validate::{Checks, ValidateError, Validator};
+use crate::validate::{Checks, Program, Queue, ValidateError, Validator};
 use crate::verdict::Verdict;
 
 /// A sample with what became of it.
@@ -73,12 +73,11 @@ pub(super) struct Job<'a> {
     pub(super) jobs: usize,
 }
 
-/// What a task away from the draw loop came to.
-enum Done {
-    /// The Rust in a completion was found, or not.
-    Extracted { completion: Completion, model: usize, found: Result<(Candidate, String), Verdict> },
-    /// The candidate with this normalised text was judged.
-    Judged { key: String, verdict: Result<Verdict, ValidateError> },
+/// A completion in which Rust was looked for.
+struct Extracted {
+    completion: Completion,
+    model: usize,
+    found: Result<(Candidate, Program), Verdict>,
 }
 
 /// Draws the samples of one spec and judges each.
@@ -96,14 +95,14 @@ pub(super) async fn draw(
     let mut drawing = Box::pin(draw_all(job.models, &requests, sink));
     let mut drawing_result: Option<Result<(), ModelError>> = None;
 
-    let permits = Arc::new(Semaphore::new(job.jobs.max(1)));
-    let mut judging: JoinSet<Done> = JoinSet::new();
-    let mut pool = Pool { samples: Samples::default(), verdicts: HashMap::new(), tokens: 0 };
+    let mut extracting: JoinSet<Extracted> = JoinSet::new();
+    let mut queue = Queue::new(job.validator.clone(), job.checks.clone(), job.jobs);
+    let mut pool = Pool { samples: Samples::default(), waiting: HashMap::new(), tokens: 0 };
     let deadline = job.budget.seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
 
     loop {
         let channel_open = !drawn.is_closed() || !drawn.is_empty();
-        if drawing_result.is_some() && !channel_open && judging.is_empty() {
+        if drawing_result.is_some() && !channel_open && extracting.is_empty() && queue.outstanding() == 0 {
             break;
         }
         tokio::select! {
@@ -130,23 +129,31 @@ pub(super) async fn draw(
                     });
                     let model = owner(&requests, completion.index);
                     let spec = job.spec.clone();
-                    judging.spawn_blocking(move || {
+                    extracting.spawn_blocking(move || {
                         let found = candidate::from_completion(&completion.text, completion.finish, &spec);
                         let found = found.map(|candidate| {
-                            let key = candidate::normalised(&candidate);
-                            (candidate, key)
+                            let program = Program::of(&candidate);
+                            (candidate, program)
                         });
-                        Done::Extracted { completion, model, found }
+                        Extracted { completion, model, found }
                     });
                 }
             },
-            Some(judged) = judging.join_next(), if !judging.is_empty() => {
-                match judged.expect("judging does not panic") {
-                    Done::Extracted { completion, model, found } => {
-                        pool.take(job, completion, model, found, &permits, &mut judging, log, tell);
+            Some(extracted) = extracting.join_next(), if !extracting.is_empty() => {
+                let Extracted { completion, model, found } = extracted.expect("looking for Rust does not panic");
+                match found {
+                    Ok((candidate, program)) => {
+                        queue.submit_program(completion.index, candidate.clone(), program);
+                        pool.waiting.insert(completion.index, Waiting { completion, model, candidate });
                     }
-                    Done::Judged { key, verdict } => pool.settle(job, &key, &verdict?, log, tell),
+                    Err(verdict) => pool.push(job, completion, model, None, verdict, log, tell),
                 }
+            }
+            Some(judged) = queue.next(), if queue.outstanding() > 0 => {
+                let judged = judged?;
+                let Waiting { completion, model, candidate } =
+                    pool.waiting.remove(&judged.id).expect("only what waits is judged");
+                pool.push(job, completion, model, Some(candidate), judged.verdict, log, tell);
                 if pool.satisfied(job.stop) {
                     drawn.close();
                 }
@@ -184,8 +191,8 @@ pub(super) async fn draw(
 /// What has been drawn and found so far.
 struct Pool {
     samples: Samples,
-    /// For each distinct candidate its verdict, or `None` while it is being judged.
-    verdicts: HashMap<String, (Option<Verdict>, Vec<Waiting>)>,
+    /// The samples whose candidates are being judged, by index.
+    waiting: HashMap<usize, Waiting>,
     tokens: u64,
 }
 
@@ -197,56 +204,7 @@ struct Waiting {
 }
 
 impl Pool {
-    /// Takes in a completion whose Rust was looked for, and has it judged unless the same program was before.
-    #[expect(clippy::too_many_arguments, reason = "they are the draw loop's own state")]
-    fn take(
-        &mut self,
-        job: &Job<'_>,
-        completion: Completion,
-        model: usize,
-        found: Result<(Candidate, String), Verdict>,
-        permits: &Arc<Semaphore>,
-        judging: &mut JoinSet<Done>,
-        log: &mut SampleLog,
-        tell: &mut (dyn FnMut(Event) + Send),
-    ) {
-        let (candidate, key) = match found {
-            Ok(found) => found,
-            Err(verdict) => return self.push(job, completion, model, None, verdict, log, tell),
-        };
-        if let Some((known, waiting)) = self.verdicts.get_mut(&key) {
-            match known.clone() {
-                Some(verdict) => self.push(job, completion, model, Some(candidate), verdict, log, tell),
-                None => waiting.push(Waiting { completion, model, candidate }),
-            }
-            return;
-        }
-        let (validator, checks, permits) = (job.validator.clone(), job.checks.clone(), permits.clone());
-        let (judged_key, judged) = (key.clone(), candidate.clone());
-        self.verdicts.insert(key, (None, vec![Waiting { completion, model, candidate }]));
-        judging.spawn(async move {
-            let _permit = permits.acquire().await.expect("the semaphore is never closed");
-            let verdict = tokio::task::spawn_blocking(move || validator.judge(&checks, &judged)).await;
-            Done::Judged { key: judged_key, verdict: verdict.expect("judging does not panic") }
-        });
-    }
-
-    /// Gives every sample that waited for this program its verdict.
-    fn settle(
-        &mut self,
-        job: &Job<'_>,
-        key: &str,
-        verdict: &Verdict,
-        log: &mut SampleLog,
-        tell: &mut (dyn FnMut(Event) + Send),
-    ) {
-        let Some((known, waiting)) = self.verdicts.get_mut(key) else { return };
-        *known = Some(verdict.clone());
-        for one in std::mem::take(waiting) {
-            self.push(job, one.completion, one.model, Some(one.candidate), verdict.clone(), log, tell);
-        }
-    }
-
+    /// Takes in a sample with its verdict.
     #[expect(clippy::too_many_arguments, reason = "they are the fields of one sample")]
     fn push(
         &mut self,

@@ -3,23 +3,27 @@
 mod build;
 mod doctor;
 mod draw;
+mod inputs;
 mod models;
 mod specs;
+mod validate;
 
-pub use build::{BuildSummary, build};
+pub use build::build;
 pub use doctor::{Finding, doctor};
 pub use models::{Chosen, Reach, models, pull};
 pub use specs::{Loaded, check, load_specs, render_prompt};
+pub use validate::{Judging, validate};
 
 use std::sync::{Arc, Mutex};
 
-use crate::error::Error;
-use crate::event::Event;
+use crate::error::{Error, ExitCode};
+use crate::event::{Event, Finished};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::options::Options;
 use crate::prompt::Templates;
 use crate::sandbox;
+use crate::spec::Diagnostics;
 use crate::toolchain::Toolchain;
 use crate::validate::Validator;
 use crate::workspace::Workspace;
@@ -30,6 +34,25 @@ pub type Tell = Arc<Mutex<dyn FnMut(Event) + Send>>;
 /// What is said on every run without the sandbox.
 const UNSANDBOXED: &str = "THE SANDBOX IS OFF: code that a model wrote is compiled and run with all of your rights, on your \
                            files and your network; its provenance will say so";
+/// How a run over several specs ended, spec by spec.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// What was told of each spec.
+    pub finished: Vec<Finished>,
+    /// Mistakes in specs, where there were any: those specs were not worked on.
+    pub mistakes: Vec<Diagnostics>,
+    /// The exit code.
+    pub exit: Option<ExitCode>,
+    /// Why the run is no success, one for each spec that failed.
+    pub errors: Vec<Error>,
+}
+
+impl Summary {
+    fn fail(&mut self, error: Error) {
+        self.exit = Some(self.exit.map_or(error.exit, |exit| exit.min(error.exit)));
+        self.errors.push(error);
+    }
+}
 
 /// One run of llmc in one workspace. What is expensive is made when it is first needed.
 pub struct Session {
@@ -50,6 +73,12 @@ impl Session {
     /// A session in `workspace`.
     pub fn new(workspace: Workspace, options: Options, interrupt: Interrupt, tell: Tell) -> Result<Self, Error> {
         let templates = Templates::load(Some(&workspace.templates()))?;
+        Ok(Self { templates, ..Self::bare(workspace, options, interrupt, tell)? })
+    }
+
+    /// A session that renders no prompt of its own: the workspace's templates are not even read.
+    fn bare(workspace: Workspace, options: Options, interrupt: Interrupt, tell: Tell) -> Result<Self, Error> {
+        let templates = Templates::load(None)?;
         Ok(Self { workspace, options, interrupt, tell, templates, validator: None, models: Vec::new() })
     }
 
@@ -81,7 +110,8 @@ impl Session {
         let cache = self.options.places.cache.join("validate");
         // Candidates are compiled in private folders of the system's temp folder: `.llmc` may be on a slow disk.
         let work = self.options.places.temp.clone();
-        let validator = Arc::new(Validator::new(toolchain, cache, work).offline(self.options.offline));
+        let validator = Validator::new(toolchain, cache, work);
+        let validator = Arc::new(validator.offline(self.options.offline).afresh(self.options.no_cache));
         self.validator = Some(validator.clone());
         Ok(validator)
     }

@@ -130,10 +130,14 @@ fn stem(path: &str) -> &str {
     name.strip_suffix(".yaml").unwrap_or(name)
 }
 
+/// Whether what the user named is a file rather than a spec by name.
+pub(super) fn is_path(name: &str) -> bool {
+    name.contains(['/', '\\']) || name.ends_with(".yaml") || name.ends_with(".yml")
+}
+
 /// The path in the workspace of a spec that the user named.
-fn resolve(session: &Session, name: &str, from: &Path, all: &[String]) -> Result<String, Error> {
-    let is_path = name.contains(['/', '\\']) || name.ends_with(".yaml") || name.ends_with(".yml");
-    if is_path {
+pub(super) fn resolve(session: &Session, name: &str, from: &Path, all: &[String]) -> Result<String, Error> {
+    if is_path(name) {
         let path = from.join(name);
         if !path.is_file() {
             return Err(Error::new(ExitCode::Usage, format!("no file `{name}`")));

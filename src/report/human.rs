@@ -72,11 +72,11 @@ impl Progress {
     }
 }
 
-const GREEN: &str = "\u{1b}[1;32m";
-const RED: &str = "\u{1b}[1;31m";
-const YELLOW: &str = "\u{1b}[1;33m";
-const CYAN: &str = "\u{1b}[1;36m";
-const RESET: &str = "\u{1b}[0m";
+pub(super) const GREEN: &str = "\u{1b}[1;32m";
+pub(super) const RED: &str = "\u{1b}[1;31m";
+pub(super) const YELLOW: &str = "\u{1b}[1;33m";
+pub(super) const CYAN: &str = "\u{1b}[1;36m";
+pub(super) const RESET: &str = "\u{1b}[0m";
 
 impl Human {
     /// A report on standard error. The live line shows only where that is a terminal.
@@ -88,7 +88,20 @@ impl Human {
         Self { color, verbosity, line, progress: Progress::new(0), download_percent: None, fresh: 0 }
     }
 
-    fn print(&self, color: &str, label: &str, text: &str) {
+    /// Shows `text` in the live line, where there is one.
+    pub(super) fn live(&self, text: &str) {
+        if !self.line.is_hidden() {
+            self.line.set_message(text.to_owned());
+            self.line.enable_steady_tick(Duration::from_millis(100));
+        }
+    }
+
+    /// Prints with `print` what the live line must not be mixed with.
+    pub(super) fn suspend(&self, print: impl FnOnce()) {
+        self.line.suspend(print);
+    }
+
+    pub(super) fn print(&self, color: &str, label: &str, text: &str) {
         let text = printable(text);
         let line = if self.color { format!("{color}{label:>12}{RESET} {text}") } else { format!("{label:>12} {text}") };
         // Standard error may be closed; there is nobody left to tell.
@@ -128,14 +141,8 @@ impl Human {
             *self.progress.failures.entry(format!("{} ({code})", class.as_str())).or_default() += 1;
         }
         if self.verbosity == Verbosity::Verbose {
-            let (color, word) = match verdict.outcome {
-                Outcome::Passed => (GREEN, "passed"),
-                Outcome::Failed => (YELLOW, "failed"),
-                Outcome::Timeout => (YELLOW, "timed out"),
-                Outcome::Crashed => (YELLOW, "crashed"),
-                Outcome::Resource => (YELLOW, "over limit"),
-                Outcome::Flaky => (YELLOW, "flaky"),
-            };
+            let color = if verdict.is_pass() { GREEN } else { YELLOW };
+            let word = outcome(verdict.outcome);
             let mut text = format!("sample {candidate}");
             if let (Some(class), Some(code)) = (verdict.class, &verdict.code) {
                 text.push_str(&format!(": {}, {code}", class.as_str()));
@@ -196,6 +203,18 @@ impl Human {
     }
 }
 
+/// An outcome as a person reads it.
+pub(super) fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed => "passed",
+        Outcome::Failed => "failed",
+        Outcome::Timeout => "timed out",
+        Outcome::Crashed => "crashed",
+        Outcome::Resource => "over limit",
+        Outcome::Flaky => "flaky",
+    }
+}
+
 fn short(commit: &str) -> &str {
     commit.get(..9).unwrap_or(commit)
 }
@@ -237,6 +256,8 @@ impl Report for Human {
                 self.verdict(candidate, verdict);
                 self.line.set_message(self.progress.text());
             }
+            // Only given candidates can be unjudged: see `Verdicts`.
+            Event::Unjudged(unjudged) => self.print(YELLOW, "Unjudged", &unjudged.message),
             Event::Finished(finished) => self.finished(finished),
         }
     }

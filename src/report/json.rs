@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Report;
 use crate::event::{Event, Finished};
+use crate::verdict::Verdict;
 
 /// The version of the format; goes up when a field changes its meaning or is removed.
 pub const VERSION: u32 = 1;
@@ -42,14 +43,29 @@ fn to_json(event: &Event) -> Value {
         Event::SampleFailed { spec, index, reason } => {
             json!({"event": "sample_failed", "spec": spec, "sample": index + 1, "reason": reason})
         }
-        Event::Judged { spec, candidate, verdict } => json!({
-            "event": "verdict", "spec": spec, "candidate": candidate, "phase": verdict.phase,
-            "outcome": verdict.outcome, "class": verdict.class, "code": verdict.code, "detail": verdict.detail,
+        Event::Judged { spec, candidate, verdict } => verdict_to_json(spec, candidate, verdict),
+        Event::Unjudged(unjudged) => json!({
+            "event": "error", "code": unjudged.exit, "message": unjudged.message, "causes": [], "hint": "",
+            "spec": unjudged.spec, "candidate": unjudged.candidate, "path": unjudged.path, "line": unjudged.line,
         }),
         Event::Finished(finished) => finished_to_json(finished),
     };
     if let Value::Object(object) = &mut value {
         object.insert("v".to_owned(), VERSION.into());
+    }
+    value
+}
+
+fn verdict_to_json(spec: &str, candidate: &str, verdict: &Verdict) -> Value {
+    let mut value = json!({
+        "event": "verdict", "spec": spec, "candidate": candidate, "phase": verdict.phase,
+        "outcome": verdict.outcome, "class": verdict.class, "code": verdict.code, "detail": verdict.detail,
+    });
+    // Said only where it is so.
+    for (key, holds) in [("hidden", verdict.hidden), ("cooperative", verdict.cooperative)] {
+        if holds {
+            value[key] = true.into();
+        }
     }
     value
 }
@@ -70,6 +86,22 @@ fn finished_to_json(finished: &Finished) -> Value {
 mod tests {
     use super::*;
     use crate::event::Status;
+    use crate::verdict::{Class, Phase};
+
+    #[test]
+    fn a_verdict_says_that_it_is_cooperative_or_hidden_only_where_it_is() {
+        let mut verdict = Verdict::failed(Phase::Test, Class::Misinterpretation, "example-1", "expected 1, got 2");
+        let text = |verdict: &Verdict| {
+            let (spec, candidate) = ("slug".to_owned(), "a.rs".to_owned());
+            to_json(&Event::Judged { spec, candidate, verdict: verdict.clone() }).to_string()
+        };
+        assert_eq!(
+            text(&verdict),
+            r#"{"event":"verdict","spec":"slug","candidate":"a.rs","phase":"test","outcome":"failed","class":"misinterpretation","code":"example-1","detail":"expected 1, got 2","v":1}"#
+        );
+        (verdict.hidden, verdict.cooperative) = (true, true);
+        assert!(text(&verdict).ends_with(r#""hidden":true,"cooperative":true,"v":1}"#), "{}", text(&verdict));
+    }
 
     #[test]
     fn the_finished_event_has_the_fields_that_scripts_rely_on() {

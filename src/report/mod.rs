@@ -2,9 +2,11 @@
 
 mod human;
 mod json;
+mod verdicts;
 
 pub use human::{Human, Verbosity};
 pub use json::{Json, VERSION as JSON_VERSION};
+pub use verdicts::Verdicts;
 
 use crate::event::Event;
 

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 pub use deps::{DepsError, Locked};
 pub use harness::{Check, Harness, render};
 pub use proxy::{LOST, library, server};
-pub use queue::{Judged, Queue};
+pub use queue::{Judged, Program, Queue, Slots};
 pub use source_map::SourceMap;
 pub use tests_file::render_tests_file;
 
@@ -88,6 +88,9 @@ pub enum ValidateError {
     /// The part of llmc that the checks are linked with did not compile.
     #[error("this rustc could not compile llmc's runtime for checks:\n{0}")]
     Runtime(String),
+    /// A bug in llmc; the panic's own message is on standard error.
+    #[error("judging panicked")]
+    Panicked,
 }
 
 fn first(mistakes: &[Diagnostic]) -> &str {

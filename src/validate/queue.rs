@@ -1,11 +1,15 @@
 //! Candidates as they come, verdicts as they are found: the engine's front, fed from anywhere.
 //!
 //! A worker that is idle takes its share of what waits, so that a batch is as large as the engine is busy. Programs
-//! that differ only in layout are judged once.
+//! that differ only in layout are judged once, as long as the verdict is remembered: memory is bounded, so that a
+//! queue may be fed for ever. Never more is under way than there are [`Slots`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,12 +17,59 @@ use tokio::sync::mpsc;
 
 use super::{Checks, ValidateError, Validator};
 use crate::candidate::{self, Candidate};
+use crate::digest::sha256;
 use crate::verdict::Verdict;
 
 /// Most candidates that are judged together.
 const FULL: usize = 100;
 /// How long a worker waits for more to come before it takes what there is.
 const LINGER: Duration = Duration::from_millis(8);
+/// How many programs' verdicts are remembered.
+const REMEMBERED: usize = 4096;
+
+/// A program, whatever its layout and comments: equal for candidates that need judging only once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Program(String);
+
+impl Program {
+    /// The program that a candidate is. Parses it.
+    pub fn of(candidate: &Candidate) -> Self {
+        Self(sha256(candidate::normalised(candidate)))
+    }
+}
+
+/// How many batches may be judged at once, by all the queues that share them.
+#[derive(Debug)]
+pub struct Slots {
+    count: usize,
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// Held while a batch is judged.
+struct Slot<'a>(&'a Slots);
+
+impl Slots {
+    /// So many slots (at least one).
+    pub fn new(count: usize) -> Arc<Self> {
+        let count = count.max(1);
+        Arc::new(Self { count, free: Mutex::new(count), freed: Condvar::new() })
+    }
+
+    fn take(&self) -> Slot<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Slot(self)
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
+}
 
 /// The verdict on a candidate that was submitted.
 #[derive(Debug)]
@@ -46,6 +97,7 @@ pub struct Queue {
 struct Shared {
     validator: Arc<Validator>,
     checks: Arc<Checks>,
+    slots: Arc<Slots>,
     state: Mutex<State>,
     wake: Condvar,
     results: mpsc::UnboundedSender<Result<Judged, ValidateError>>,
@@ -60,19 +112,21 @@ struct State {
     last: Option<Instant>,
     idle: usize,
     closed: bool,
-    /// By normalised text: what is known of each program, and who waits to know.
-    programs: HashMap<String, Program>,
+    /// What is known of each program, and who waits to know.
+    programs: HashMap<Program, Known>,
+    /// Those with a verdict, oldest first.
+    judged: VecDeque<Program>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     id: usize,
-    key: String,
+    program: Program,
     candidate: Candidate,
 }
 
 #[derive(Debug)]
-struct Program {
+struct Known {
     first: usize,
     verdict: Option<Verdict>,
     others: Vec<usize>,
@@ -81,10 +135,16 @@ struct Program {
 impl Queue {
     /// A queue with `workers` threads (at least one).
     pub fn new(validator: Arc<Validator>, checks: Arc<Checks>, workers: usize) -> Self {
+        Self::sharing(validator, checks, &Slots::new(workers))
+    }
+
+    /// A queue with a thread for each of `slots`, which it shares with other queues.
+    pub fn sharing(validator: Arc<Validator>, checks: Arc<Checks>, slots: &Arc<Slots>) -> Self {
         let (sender, results) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             validator,
             checks,
+            slots: slots.clone(),
             state: Mutex::default(),
             wake: Condvar::new(),
             results: sender,
@@ -97,25 +157,30 @@ impl Queue {
                 .spawn(move || shared.work())
                 .expect("a thread can be started")
         };
-        let workers = (0..workers.max(1)).map(work).collect();
+        let workers = (0..slots.count).map(work).collect();
         Self { shared, workers, results, outstanding: 0 }
     }
 
     /// Has a candidate judged. `id` comes back with its verdict; it should be used once.
     pub fn submit(&mut self, id: usize, candidate: Candidate) {
+        let program = Program::of(&candidate);
+        self.submit_program(id, candidate, program);
+    }
+
+    /// As [`Queue::submit`], for who knows which program it is: finding that out takes longer than all the rest of this.
+    pub fn submit_program(&mut self, id: usize, candidate: Candidate, program: Program) {
         self.outstanding += 1;
-        let key = candidate::normalised(&candidate);
         let mut state = self.shared.lock();
-        match state.programs.get_mut(&key) {
-            Some(Program { first, verdict: Some(verdict), .. }) => {
+        match state.programs.get_mut(&program) {
+            Some(Known { first, verdict: Some(verdict), .. }) => {
                 let judged = Judged { id, verdict: verdict.clone(), same_as: Some(*first) };
                 // The receiver is ours.
                 let _ = self.shared.results.send(Ok(judged));
             }
-            Some(program) => program.others.push(id),
+            Some(known) => known.others.push(id),
             None => {
-                state.programs.insert(key.clone(), Program { first: id, verdict: None, others: Vec::new() });
-                state.waiting.push(Waiting { id, key, candidate });
+                state.programs.insert(program.clone(), Known { first: id, verdict: None, others: Vec::new() });
+                state.waiting.push(Waiting { id, program, candidate });
                 state.last = Some(Instant::now());
                 drop(state);
                 self.shared.wake.notify_one();
@@ -128,28 +193,38 @@ impl Queue {
         self.outstanding
     }
 
-    /// The next verdict; `None` when there is none to wait for. May be dropped while it waits.
-    ///
-    /// # Errors
-    /// [`ValidateError`], when a batch could not be judged: none of its candidates gets a verdict.
-    pub async fn next(&mut self) -> Option<Result<Judged, ValidateError>> {
-        if self.outstanding == 0 {
-            return None;
-        }
-        let judged = self.results.recv().await?;
-        self.outstanding = if judged.is_ok() { self.outstanding - 1 } else { 0 };
-        Some(judged)
-    }
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
+    /// Begins nothing more. Who drops several queues closes them all first, and so waits for them all at once.
+    pub fn close(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         let mut state = self.shared.lock();
         state.closed = true;
         state.waiting.clear();
         drop(state);
         self.shared.wake.notify_all();
+    }
+
+    /// The next verdict; `None` when there is none to wait for. May be dropped while it waits.
+    ///
+    /// # Errors
+    /// [`ValidateError`], when a batch could not be judged: none of its candidates gets a verdict.
+    pub async fn next(&mut self) -> Option<Result<Judged, ValidateError>> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// [`Queue::next`] for those that wait for several queues at once.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Judged, ValidateError>>> {
+        if self.outstanding == 0 {
+            return Poll::Ready(None);
+        }
+        let judged = std::task::ready!(self.results.poll_recv(context));
+        self.outstanding = if matches!(judged, Some(Ok(_))) { self.outstanding - 1 } else { 0 };
+        Poll::Ready(judged)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.close();
         for worker in self.workers.drain(..) {
             // A worker that panicked has told so by its panic.
             let _ = worker.join();
@@ -163,9 +238,13 @@ impl Shared {
     }
 
     fn work(&self) {
-        while let Some(batch) = self.take() {
+        while self.wait() {
+            let _slot = self.slots.take();
+            let Some(batch) = self.take() else { continue };
             let candidates: Vec<&Candidate> = batch.iter().map(|waiting| &waiting.candidate).collect();
-            match self.validator.judge_until(&self.checks, &candidates, &self.stop) {
+            // Whoever waits for these verdicts would wait for ever if a bug ended this thread.
+            let judge = AssertUnwindSafe(|| self.validator.judge_until(&self.checks, &candidates, &self.stop));
+            match catch_unwind(judge).unwrap_or(Err(ValidateError::Panicked)) {
                 Ok(verdicts) => self.tell(batch, verdicts),
                 Err(error) => {
                     // The receiver may be gone.
@@ -176,47 +255,58 @@ impl Shared {
         }
     }
 
-    /// Waits for candidates and takes this worker's share of them; `None` when the queue is closed.
-    fn take(&self) -> Option<Vec<Waiting>> {
+    /// Waits until a batch can be taken; false when the queue is closed.
+    fn wait(&self) -> bool {
         let mut state = self.lock();
         state.idle += 1;
         loop {
             if state.closed {
-                return None;
+                return false;
             }
             let quiet = state.last.map(|last| last.elapsed());
             match quiet {
-                Some(quiet) if state.waiting.len() < FULL && quiet < LINGER => {
+                Some(quiet) if !state.waiting.is_empty() && state.waiting.len() < FULL && quiet < LINGER => {
                     let waited = self.wake.wait_timeout(state, LINGER - quiet);
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
-                Some(_) if !state.waiting.is_empty() => break,
+                Some(_) if !state.waiting.is_empty() => return true,
                 _ => state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
         }
+    }
+
+    /// Takes this worker's share of what waits; `None` when others took it all.
+    fn take(&self) -> Option<Vec<Waiting>> {
+        let mut state = self.lock();
         let share = state.waiting.len().div_ceil(state.idle).min(FULL);
         state.idle -= 1;
-        let batch = state.waiting.drain(..share).collect();
+        let batch: Vec<Waiting> = state.waiting.drain(..share).collect();
         let more = !state.waiting.is_empty();
         drop(state);
         if more {
             self.wake.notify_one();
         }
-        Some(batch)
+        (!batch.is_empty()).then_some(batch)
     }
 
     fn tell(&self, batch: Vec<Waiting>, verdicts: Vec<Verdict>) {
         let mut state = self.lock();
         for (waiting, verdict) in batch.into_iter().zip(verdicts) {
-            let program = state.programs.get_mut(&waiting.key).expect("a program that waits is known");
+            let known = state.programs.get_mut(&waiting.program).expect("a program that waits is known");
             let first = waiting.id;
-            let others = std::mem::take(&mut program.others);
-            program.verdict = Some(verdict.clone());
+            let others = std::mem::take(&mut known.others);
+            known.verdict = Some(verdict.clone());
+            state.judged.push_back(waiting.program);
             let all = std::iter::once((first, None)).chain(others.into_iter().map(|id| (id, Some(first))));
             for (id, same_as) in all {
                 // The receiver may be gone.
                 let _ = self.results.send(Ok(Judged { id, verdict: verdict.clone(), same_as }));
             }
+        }
+        while state.judged.len() > REMEMBERED
+            && let Some(oldest) = state.judged.pop_front()
+        {
+            state.programs.remove(&oldest);
         }
     }
 }

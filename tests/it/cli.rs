@@ -133,7 +133,7 @@ fn usage_mistakes_exit_with_1_and_help_with_0() {
     let env = TestEnv::empty();
     env.llmc(&["biuld"]).expect(1);
     env.llmc(&["build", "--temperature", "3"]).expect(1);
-    let commands = ["init", "check", "prompt", "build", "show", "models", "schema", "completions"];
+    let commands = ["init", "check", "prompt", "build", "validate", "show", "models", "schema", "completions"];
     for command in commands {
         let run = env.llmc(&[command, "--help"]).expect(0);
         assert!(run.stdout.contains("Example"), "`llmc {command} --help` has no example");

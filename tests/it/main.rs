@@ -25,3 +25,5 @@ mod sandbox;
 mod server;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod validate;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod validate_cmd;
