@@ -665,3 +665,31 @@ fn item_ident(item: &Item) -> Option<&syn::Ident> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(interface: &str) -> Spec {
+        let text = format!(
+            "llmc: 1\nname: it\ndescription: x\ninterface: |\n{interface}\nexamples:\n  - {{ call: \"f()\", returns: \"1\" }}\n"
+        );
+        crate::spec::parse("specs/it.yaml", "it", text.as_bytes()).expect("a spec").0
+    }
+
+    #[test]
+    fn an_error_in_the_server_is_blamed_on_the_candidate_of_its_line() {
+        let spec = spec("  pub enum Kind { One }\n  pub fn f() -> u8;\n  pub fn g() -> Kind;");
+        let text = server(&spec, &["k3::it".into(), "k7::it".into()]);
+        let line = |part: &str| 1 + text.lines().position(|line| line.contains(part)).expect("it is there");
+        assert_eq!(blamed(&text, line("::generated::k3::it::f")), Some(0));
+        assert_eq!(blamed(&text, line("use ::generated::k7::it as")), Some(1));
+        assert_eq!((blamed(&text, line("fn main()")), blamed(&text, 0), blamed(&text, 1 << 20)), (None, None, None));
+    }
+
+    #[test]
+    fn where_values_cannot_travel_there_is_no_program() {
+        let spec = spec("  pub fn f<T>(t: T);");
+        assert_eq!((library(&spec), server(&spec, &[]).as_str()), (None, ""));
+    }
+}

@@ -25,3 +25,4 @@ mod sandbox;
 mod server;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod validate;
+mod wire;
