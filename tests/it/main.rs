@@ -27,3 +27,4 @@ mod server;
 mod validate;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod validate_cmd;
+mod wire;

@@ -651,3 +651,217 @@ fn no_forged_stream_makes_the_judge_pass_or_die_otherwise() {
         ended.assert_passes();
     }
 }
+
+/// Types that the candidate defines.
+const OBJECTS: &str = r#"interface: |
+  use std::fmt;
+  #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+  pub struct Clock;
+  pub struct Roster;
+  #[derive(Debug)]
+  pub struct Bomb;
+  #[derive(Debug, Clone, PartialEq)]
+  pub enum Fault { Early, Late(u8) }
+  impl Clock {
+      pub fn new(hours: i32, minutes: i32) -> Self;
+      pub fn add(&mut self, minutes: i32) -> &str;
+      pub fn later(self, by: &Clock) -> Clock;
+      pub fn find<'a>(&'a self, words: &[&'a str], key: &str) -> Option<&'a str>;
+      pub fn name(&self, a: &str, b: &str) -> &str;
+      pub fn parse(text: &str) -> Result<(Self, Option<Clock>), Fault>;
+  }
+  impl fmt::Display for Clock { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result; }
+  impl From<&str> for Clock { fn from(text: &str) -> Self; }
+  impl From<u32> for Clock { fn from(minutes: u32) -> Self; }
+  impl std::str::FromStr for Clock { type Err = Fault; fn from_str(text: &str) -> Result<Self, Self::Err>; }
+  impl std::ops::Add for Clock { type Output = Clock; fn add(self, other: Self) -> Self::Output; }
+  impl Roster {
+      pub fn new() -> Self;
+      pub fn put(&mut self, clock: Clock);
+      pub fn put_all(&mut self, all: Vec<Clock>) -> usize;
+      pub fn pop(&mut self) -> Option<Clock>;
+      pub fn into_all(self) -> Vec<Clock>;
+      pub fn names(&self) -> Vec<&str>;
+  }
+  impl Iterator for Roster { type Item = Clock; fn next(&mut self) -> Option<Self::Item>; }
+  impl Bomb { pub fn new() -> Bomb; }
+  impl fmt::Display for Fault { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result; }
+  pub fn swap(a: &mut Clock, b: &mut Clock);
+  pub fn alive() -> usize;
+tests: |
+  #[test]
+  fn methods() {
+      let mut clock = Clock::new(7, 58);
+      assert_eq!(clock.add(4), "08:02");
+      assert_eq!(clock.to_string(), "08:02");
+      assert_eq!(clock.clone().later(&Clock::new(1, 0)).to_string(), "09:02");
+      assert_eq!(clock.find(&["a", "b"], "b"), Some("b"));
+      assert_eq!(clock.name("x", "y"), "clock");
+      assert_eq!(alive(), 0, "all but this one are gone");
+  }
+  #[test]
+  fn derives() {
+      let (a, b) = (Clock::new(1, 0), Clock::new(2, 0));
+      assert!(a < b && a != b && a == a.clone() && a.cmp(&b) == std::cmp::Ordering::Less);
+      assert_eq!(Clock::default(), Clock::new(0, 0));
+      assert_eq!(format!("{a:?}"), "Clock { minutes: 60 }");
+      assert_eq!(format!("{a:#?}"), "Clock {\n    minutes: 60,\n}");
+      assert_eq!(std::collections::HashSet::from([a.clone(), a, b]).len(), 2);
+  }
+  #[test]
+  fn traits() {
+      assert_eq!(Clock::from(61) + Clock::new(1, 1), Clock::new(2, 2));
+      assert_eq!(Clock::from("1:02"), Clock::new(1, 2));
+      assert_eq!("12:30".parse::<Clock>(), Ok(Clock::new(12, 30)));
+      assert_eq!("x".parse::<Clock>(), Err(Fault::Late(7)));
+      assert_eq!(Fault::Early.to_string(), "early");
+      let (one, other) = Clock::parse("1:00").unwrap();
+      assert_eq!(Some(one), other);
+  }
+  #[test]
+  fn objects_in_objects() {
+      let mut roster = Roster::new();
+      roster.put(Clock::new(1, 0));
+      assert_eq!(roster.put_all(vec![Clock::new(2, 0), Clock::new(3, 0)]), 3);
+      assert_eq!(roster.pop(), Some(Clock::new(3, 0)));
+      assert_eq!(roster.names(), ["01:00", "02:00"]);
+      assert_eq!(roster.by_ref().map(|clock| clock.to_string()).collect::<Vec<_>>(), ["02:00", "01:00"]);
+      roster.put(Clock::new(4, 0));
+      assert_eq!(roster.into_all(), [Clock::new(4, 0)]);
+      let (mut a, mut b) = (Clock::new(1, 0), Clock::new(2, 0));
+      swap(&mut a, &mut b);
+      assert_eq!((a, b), (Clock::new(2, 0), Clock::new(1, 0)));
+  }
+  #[test]
+  #[should_panic(expected = "boom")]
+  fn a_destructor_panics() { drop(Bomb::new()); }
+  #[test]
+  #[should_panic(expected = "first")]
+  fn a_destructor_panics_while_panicking() { let _bomb = Bomb::new(); panic!("first"); }
+  #[test]
+  #[should_panic(expected = "no such hour")]
+  fn a_constructor_panics() { Clock::new(99, 0); }
+"#;
+
+const OBJECTS_RIGHT: &str = r#"
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault { Early, Late(u8) }
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Clock { minutes: i32 }
+pub struct Roster(Vec<Clock>, Vec<String>);
+#[derive(Debug)]
+pub struct Bomb(Alive);
+#[derive(Debug)]
+struct Alive;
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+impl Drop for Alive { fn drop(&mut self) { ALIVE.fetch_sub(1, SeqCst); } }
+impl Drop for Bomb { fn drop(&mut self) { panic!("boom") } }
+impl Bomb { pub fn new() -> Bomb { ALIVE.fetch_add(1, SeqCst); Bomb(Alive) } }
+impl Clock {
+    pub fn new(hours: i32, minutes: i32) -> Self { assert!(hours < 25, "no such hour"); Clock { minutes: hours * 60 + minutes } }
+    pub fn add(&mut self, minutes: i32) -> &str { self.minutes += minutes; if self.to_string() == "08:02" { "08:02" } else { "?" } }
+    pub fn later(self, by: &Clock) -> Clock { Clock { minutes: self.minutes + by.minutes } }
+    pub fn find<'a>(&'a self, words: &[&'a str], key: &str) -> Option<&'a str> { words.iter().copied().find(|word| *word == key) }
+    pub fn name(&self, a: &str, b: &str) -> &str { "clock" }
+    pub fn parse(text: &str) -> Result<(Self, Option<Clock>), Fault> { let clock: Clock = text.parse()?; Ok((clock.clone(), Some(clock))) }
+}
+impl fmt::Display for Clock { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { write!(f, "{:02}:{:02}", self.minutes / 60, self.minutes % 60) } }
+impl From<&str> for Clock { fn from(text: &str) -> Self { text.parse().unwrap() } }
+impl From<u32> for Clock { fn from(minutes: u32) -> Self { Clock { minutes: minutes as i32 } } }
+impl std::str::FromStr for Clock {
+    type Err = Fault;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (hours, minutes) = text.split_once(':').ok_or(Fault::Late(7))?;
+        Ok(Clock::new(hours.parse().map_err(|_| Fault::Early)?, minutes.parse().map_err(|_| Fault::Early)?))
+    }
+}
+impl std::ops::Add for Clock { type Output = Clock; fn add(self, other: Self) -> Clock { Clock { minutes: self.minutes + other.minutes } } }
+impl Roster {
+    pub fn new() -> Self { Roster(Vec::new(), Vec::new()) }
+    pub fn put(&mut self, clock: Clock) { self.1.push(clock.to_string()); self.0.push(clock); }
+    pub fn put_all(&mut self, all: Vec<Clock>) -> usize { for clock in all { self.put(clock); } self.0.len() }
+    pub fn pop(&mut self) -> Option<Clock> { self.1.pop(); self.0.pop() }
+    pub fn into_all(self) -> Vec<Clock> { self.0 }
+    pub fn names(&self) -> Vec<&str> { self.1.iter().map(String::as_str).collect() }
+}
+impl Iterator for Roster { type Item = Clock; fn next(&mut self) -> Option<Clock> { self.pop() } }
+impl fmt::Display for Fault { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("early") } }
+pub fn swap(a: &mut Clock, b: &mut Clock) { std::mem::swap(a, b) }
+pub fn alive() -> usize { ALIVE.load(SeqCst) }
+"#;
+
+#[test]
+fn objects_stay_with_the_candidate_and_their_methods_are_called() {
+    let wrong =
+        OBJECTS_RIGHT.replace("self.minutes + by.minutes", "self.minutes").replace("{ self.pop() }", "{ None }");
+    let wrong = wrong.replace("minutes: minutes as i32", "minutes: 0").replace("\"boom\"", "\"bang\"");
+    let pair = Pair::new(&spec(OBJECTS), &[OBJECTS_RIGHT, &wrong]);
+    let (ended, reversed) = (pair.run(0), pair.run_in(0, true));
+    ended.assert_passes();
+    reversed.assert_passes();
+    let digests = |ended: &Ended| {
+        let mut digests: Vec<(u32, u64)> = ended.checks.iter().map(|check| (check.0, check.2)).collect();
+        digests.sort_unstable();
+        digests
+    };
+    assert_eq!(digests(&ended), digests(&reversed), "names of objects do not count");
+    assert_eq!(pair.run(1).statuses(), [1, 0, 1, 1, 1, 0, 0]);
+}
+
+#[test]
+fn what_cannot_travel_without_a_difference_stays_in_one_process() {
+    let tests = "tests: |\n  #[test]\n  fn one() { f(); }\n";
+    let interface = |items: &str| {
+        let items: String = items.lines().map(|line| format!("  {line}\n")).collect();
+        library(&spec(&format!("interface: |\n{items}{tests}")))
+    };
+    assert!(interface("pub fn f();").is_some());
+    for items in [
+        "pub fn f<T: Ord>(a: T) -> T;",
+        "pub fn f<const N: usize>(a: [u8; N]);",
+        "pub fn f(a: impl Fn(u8) -> u8);",
+        "pub fn f(a: fn(u8) -> u8);",
+        "pub fn f(a: &dyn Fn(u8) -> u8);",
+        "pub fn f(a: Box<dyn std::error::Error>);",
+        "pub fn f() -> Box<dyn Iterator<Item = u8>>;",
+        "pub fn f(a: &mut Vec<u8>) -> &mut u8;",
+        "pub fn f(a: Option<&mut u8>);",
+        "pub fn f(a: &std::cell::Cell<u8>);",
+        "pub fn f(a: std::rc::Rc<std::cell::RefCell<u8>>);",
+        "pub const fn f() -> u8;",
+        "pub fn f(a: HashMap<u8, u8, std::hash::RandomState>);",
+        "use std::io::*;\npub fn f() -> Result<()>;",
+        "use std::fmt::Result;\npub fn f() -> Result;",
+        "pub struct P { x: u8 }\npub fn f() -> P;",
+        "#[non_exhaustive]\npub struct P { pub x: u8 }\npub fn f() -> P;",
+        "pub struct P { pub x: std::cell::Cell<u8> }\npub fn f() -> P;",
+        "pub struct String { pub x: fn() }\npub fn f() -> String;",
+        "pub static S: std::sync::Mutex<u8> = std::sync::Mutex::new(0);\npub fn f();",
+        "pub struct S<T>;\npub fn f() -> S<u8>;",
+        "pub struct S;\npub fn f() -> &'static S;",
+        "pub struct S;\npub fn f(a: &[S]);",
+        "pub struct S;\npub fn f() -> std::rc::Rc<S>;",
+        "pub struct S;\npub struct P { pub s: S }\npub fn f() -> P;",
+        "#[derive(Clone, Copy)]\npub struct S;\npub fn f() -> S;",
+        "pub struct S;\nimpl S { pub fn set(&mut self) -> &mut Self; }\npub fn f();",
+        "pub struct S;\nimpl PartialEq<u8> for S { fn eq(&self, other: &u8) -> bool; }\nimpl std::ops::Deref for S { type Target = u8; fn deref(&self) -> &u8; }\npub fn f();",
+    ] {
+        assert_eq!(interface(items), None, "{items}");
+    }
+    for asks in [
+        "assert!(std::rc::Rc::ptr_eq(&f(), &f()));",
+        "assert!(f().capacity() > 3);",
+        "assert_eq!(size_of_val(&f()), 1);",
+    ] {
+        let text = format!("signature: \"pub fn f() -> u8\"\ntests: |\n  #[test]\n  fn one() {{ {asks} }}\n");
+        assert_eq!(library(&spec(&text)), None, "{asks}");
+    }
+    let shown = |format: &str| {
+        let interface = "pub struct S;\n  impl std::fmt::Display for S { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result; }\n  pub fn f() -> S;";
+        let tests = format!("#[test]\n  fn one() {{ format!(\"{format}\", f()); }}");
+        library(&spec(&format!("interface: |\n  {interface}\ntests: |\n  {tests}\n"))).is_some()
+    };
+    assert!(shown("{}") && shown("{:#}") && !shown("{:>5}") && !shown("{:.2}"));
+}

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quote::ToTokens as _;
 use syn::{Fields, GenericArgument, GenericParam, Item, PathArguments, Type, TypeParamBound, Visibility};
 
-use super::{GIVEN, WIRE, item_ident};
+use super::{GIVEN, SPECIAL, WIRE, item_ident};
 use crate::validate::harness::use_leaves;
 
 const INTEGERS: [&str; 12] = ["i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize"];
@@ -52,6 +52,56 @@ const KNOWN: [(&str, Arguments); 33] = [
 /// Modules of which `*` brings in no other meaning for a name of the prelude.
 const GLOBS: [&str; 7] = ["std::cmp", "std::collections", "std::num", "std::ops", "std::rc", "std::sync", "std::time"];
 
+/// Traits whose wanted methods can be called from outside.
+const TRAITS: [&str; 33] = [
+    "clone::Clone",
+    "cmp::Eq",
+    "cmp::Ord",
+    "cmp::PartialEq",
+    "cmp::PartialOrd",
+    "convert::From",
+    "convert::Into",
+    "convert::TryFrom",
+    "default::Default",
+    "fmt::Debug",
+    "fmt::Display",
+    "hash::Hash",
+    "iter::DoubleEndedIterator",
+    "iter::Iterator",
+    "ops::Add",
+    "ops::AddAssign",
+    "ops::BitAnd",
+    "ops::BitOr",
+    "ops::BitXor",
+    "ops::Div",
+    "ops::DivAssign",
+    "ops::Mul",
+    "ops::MulAssign",
+    "ops::Neg",
+    "ops::Not",
+    "ops::Rem",
+    "ops::RemAssign",
+    "ops::Shl",
+    "ops::Shr",
+    "ops::Sub",
+    "ops::SubAssign",
+    "error::Error",
+    "str::FromStr",
+];
+const PRELUDE_TRAITS: [&str; 11] = [
+    "Clone",
+    "Default",
+    "DoubleEndedIterator",
+    "Eq",
+    "From",
+    "Into",
+    "Iterator",
+    "Ord",
+    "PartialEq",
+    "PartialOrd",
+    "TryFrom",
+];
+
 #[derive(Clone, Copy)]
 enum Arguments {
     /// So many types that travel.
@@ -70,8 +120,36 @@ pub(super) struct Context<'a> {
     pub(super) on: Option<&'a Type>,
     /// Names that stand for types.
     pub(super) parameters: BTreeSet<String>,
+    /// Types that `Self::NAME` stands for.
+    pub(super) associated: BTreeMap<String, Type>,
     /// Whether all lifetimes are to be `'static`.
     pub(super) is_static: bool,
+    /// Whether an object may stand here: only what owns it may hold it.
+    pub(super) is_owned: bool,
+}
+
+impl<'a> Context<'a> {
+    /// Of a function in an impl block of `on`.
+    pub(super) fn new(on: Option<&'a Type>, associated: BTreeMap<String, Type>, is_static: bool) -> Self {
+        Self { on, parameters: BTreeSet::new(), associated, is_static, is_owned: true }
+    }
+
+    /// Of a given type's own fields.
+    fn inside(parameters: BTreeSet<String>, is_static: bool) -> Self {
+        Self { on: None, parameters, associated: BTreeMap::new(), is_static, is_owned: false }
+    }
+
+    /// The same behind a reference, or in what shows no order.
+    pub(super) fn borrowed(&self) -> Self {
+        let Self { on, parameters, associated, is_static, .. } = self;
+        Self {
+            on: *on,
+            parameters: parameters.clone(),
+            associated: associated.clone(),
+            is_static: *is_static,
+            is_owned: false,
+        }
+    }
 }
 
 /// The types of a spec.
@@ -79,14 +157,21 @@ pub(super) struct Types {
     given: BTreeMap<String, Item>,
     imports: BTreeMap<String, String>,
     globs: Vec<String>,
+    /// Types that the candidate defines: their values stay where they are.
+    objects: BTreeSet<String>,
     /// Given types that travel.
     used: RefCell<BTreeSet<String>>,
 }
 
 impl Types {
-    pub(super) fn new(items: &[Item], imports: &[String]) -> Self {
-        let mut types =
-            Self { given: BTreeMap::new(), imports: BTreeMap::new(), globs: Vec::new(), used: RefCell::default() };
+    pub(super) fn new(items: &[Item], imports: &[String], objects: &[String]) -> Self {
+        let mut types = Self {
+            given: BTreeMap::new(),
+            imports: BTreeMap::new(),
+            globs: Vec::new(),
+            objects: objects.iter().cloned().collect(),
+            used: RefCell::default(),
+        };
         for item in items {
             if let Some(ident) = item_ident(item) {
                 types.given.insert(ident.to_string(), item.clone());
@@ -115,9 +200,56 @@ impl Types {
         self.used.borrow().iter().cloned().collect()
     }
 
-    /// The name of a given type without parameters.
+    /// Whether the candidate defines the type of that name.
+    pub(super) fn is_wanted(&self, name: &syn::Ident) -> bool {
+        self.objects.contains(&name.to_string())
+    }
+
+    /// How the methods of the trait are called, where their arguments can't travel.
+    pub(super) fn special(&self, path: &syn::Path) -> Option<&'static (&'static str, &'static str, &'static str)> {
+        let context = Context::new(None, BTreeMap::new(), false);
+        let full = self.trait_path(path, &context)?;
+        SPECIAL.iter().find(|(special, _, _)| full.strip_prefix("::std::") == Some(special))
+    }
+
+    /// Whether a value of the type is an object, or holds one.
+    pub(super) fn holds_object(&self, ty: &Type, on: Option<&Type>) -> bool {
+        let is_on = on.is_some_and(|on| self.is_object(on, None));
+        let mut words = ty.to_token_stream().into_iter().flat_map(super::flat);
+        words.any(|word| self.objects.contains(&word) || word == "Self" && is_on)
+    }
+
+    /// Whether the type is that of an object.
+    pub(super) fn is_object(&self, ty: &Type, on: Option<&Type>) -> bool {
+        let name = ty.to_token_stream().to_string();
+        self.objects.contains(&name) || name == "Self" && on.is_some_and(|on| self.is_object(on, None))
+    }
+
+    /// The path of a trait, with its arguments.
+    pub(super) fn trait_path(&self, path: &syn::Path, context: &Context<'_>) -> Option<String> {
+        let last = path.segments.last()?;
+        let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let name = names.last()?;
+        let arguments = self.given_arguments(&last.arguments, context)?;
+        if names.len() == 1 && matches!(self.given.get(name), Some(Item::Trait(_))) {
+            return Some(format!("{GIVEN}::{name}{arguments}"));
+        }
+        let is_prelude = PRELUDE_TRAITS.contains(&name.as_str());
+        let full = match &names[..] {
+            [name] if !self.is_taken(name) => {
+                TRAITS.iter().find(|path| is_prelude && path.rsplit("::").next() == Some(name))?.to_string()
+            }
+            names => self.full(names, path.leading_colon.is_some())?,
+        };
+        TRAITS.contains(&full.as_str()).then(|| format!("::std::{full}{arguments}"))
+    }
+
+    /// The name of a type of the spec without parameters.
     pub(super) fn name_of(&self, ty: &Type) -> Option<String> {
         let name = ty.to_token_stream().to_string();
+        if self.objects.contains(&name) {
+            return Some(name);
+        }
         match self.given.get(&name)? {
             Item::Struct(item) if item.generics.params.is_empty() => Some(name),
             Item::Enum(item) if item.generics.params.is_empty() => Some(name),
@@ -143,8 +275,9 @@ impl Types {
                 Some(format!("[{}; {length}]", self.text(&array.elem, context)?))
             }
             Type::Reference(reference) if reference.mutability.is_none() => {
-                let lifetime = reference.lifetime.as_ref().map(|lifetime| lifetime_text(lifetime, context));
-                Some(format!("&{} {}", lifetime.unwrap_or_default(), self.pointee(&reference.elem, context)?))
+                let lifetime = lifetime_of(reference.lifetime.as_ref(), context);
+                let inside = context.borrowed();
+                Some(format!("&{lifetime} {}", self.pointee(&reference.elem, &inside)?))
             }
             Type::Path(path) if path.qself.is_none() => self.path(&path.path, context),
             _ => None,
@@ -190,6 +323,9 @@ impl Types {
             if first == "Self" {
                 return last.arguments.is_none().then(|| self.text(context.on?, context)).flatten();
             }
+            if self.objects.contains(first) {
+                return (context.is_owned && last.arguments.is_none()).then(|| format!("{GIVEN}::{first}"));
+            }
             if context.parameters.contains(first) {
                 return Some(first.to_owned());
             }
@@ -203,6 +339,9 @@ impl Types {
                 }
             }
         }
+        if names.len() == 2 && first == "Self" && last.arguments.is_none() {
+            return self.text(context.associated.get(&names[1])?, context);
+        }
         let full = self.full(&names, path.leading_colon.is_some())?;
         let mut known = full.as_str();
         if let Some(rest) = known.strip_prefix("num::NonZero")
@@ -215,7 +354,12 @@ impl Types {
             return last.arguments.is_none().then(|| format!("::std::{known}"));
         }
         let (_, wanted) = KNOWN.iter().find(|(path, _)| *path == known)?;
-        let arguments = self.std_arguments(*wanted, &last.arguments, context)?;
+        const OWNERS: [&str; 5] =
+            ["vec::Vec", "option::Option", "result::Result", "boxed::Box", "collections::VecDeque"];
+        let arguments = match OWNERS.contains(&known) {
+            true => self.std_arguments(*wanted, &last.arguments, context)?,
+            false => self.std_arguments(*wanted, &last.arguments, &context.borrowed())?,
+        };
         Some(format!("::std::{known}{arguments}"))
     }
 
@@ -287,7 +431,7 @@ impl Types {
                 if !self.used.borrow_mut().insert(mark.clone()) {
                     return None;
                 }
-                let inside = Context { on: None, parameters, is_static: context.is_static };
+                let inside = Context::inside(parameters, context.is_static);
                 let text = self.text(&alias.ty, &inside);
                 self.used.borrow_mut().remove(&mark);
                 if is_plain {
@@ -314,7 +458,7 @@ impl Types {
         }
         if self.used.borrow_mut().insert(name.to_owned()) {
             let parameters = generics.type_params().map(|parameter| parameter.ident.to_string()).collect();
-            let inside = Context { on: None, parameters, is_static: false };
+            let inside = Context::inside(parameters, false);
             self.parameters(generics, "")?;
             for field in fields.iter().flat_map(|fields| fields.iter()) {
                 self.text(&field.ty, &inside)?;
@@ -329,7 +473,7 @@ impl Types {
             PathArguments::AngleBracketed(list) => {
                 let each = list.args.iter().map(|argument| match argument {
                     GenericArgument::Lifetime(name) => Some(lifetime_text(name, context)),
-                    GenericArgument::Type(ty) => self.text(ty, context),
+                    GenericArgument::Type(ty) => self.text(ty, &context.borrowed()),
                     _ => None,
                 });
                 Some(format!("<{}>", each.collect::<Option<Vec<String>>>()?.join(", ")))
@@ -412,9 +556,13 @@ impl Types {
                 let member = field.ident.as_ref().map_or_else(|| at.to_string(), ToString::to_string);
                 pattern += &format!("{member}: a{at}, ");
                 puts += &format!("{WIRE}::Encode::<{local}>::encode(a{at}, out); ");
-                takes += &format!("{member}: {WIRE}::Decode::<{local}>::decode(input)?, ");
+                takes += &format!(
+                    "{member}: match {WIRE}::Decode::<{local}>::decode(input) {{ \
+                     ::core::option::Option::Some(value) => value, \
+                     ::core::option::Option::None => return ::core::option::Option::None }}, "
+                );
             }
-            encode += &format!("{path} {{ {pattern}}} => {{ out.put(&{number}u32.to_le_bytes()); {puts}}}\n");
+            encode += &format!("{path} {{ {pattern}}} => {{ out.variant({number}); {puts}}}\n");
             decode += &format!("{number} => {path} {{ {takes}}},\n");
         }
         // A type without values has no reference that could be matched on.
@@ -423,14 +571,23 @@ impl Types {
         Some(format!(
             "{encode_head}fn encode(&self, out: &mut {WIRE}::Encoder) {{\nmatch {value} {{\n{encode}}}\n}}\n}}\n\
              {decode_head}fn decode(input: &mut {WIRE}::Decoder<'_>) -> ::core::option::Option<Self> {{\n\
-             input.enter()?;\n::core::option::Option::Some(match input.number()? {{\n{decode}\
+             ::core::option::Option::Some(match input.variant()? {{\n{decode}\
              _ => return ::core::option::Option::None,\n}})\n}}\n}}\n"
         ))
     }
 }
 
+/// A reference's lifetime, as the server writes it.
+pub(super) fn lifetime_of(lifetime: Option<&syn::Lifetime>, context: &Context<'_>) -> String {
+    match lifetime {
+        _ if context.is_static => "'static".to_owned(),
+        Some(lifetime) => lifetime.to_string(),
+        None => String::new(),
+    }
+}
+
 fn lifetime_text(lifetime: &syn::Lifetime, context: &Context<'_>) -> String {
-    match context.is_static && lifetime.ident != "_" {
+    match context.is_static {
         true => "'static".to_owned(),
         false => lifetime.to_string(),
     }

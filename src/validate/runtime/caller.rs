@@ -23,6 +23,8 @@ pub const LOST: i32 = 113;
 const KEPT: usize = 128 << 20;
 /// Longest message of a panic, and longest name of its place, in bytes.
 pub const MESSAGE: usize = 4 << 10;
+/// The number of the function that drops an object.
+pub const DROP: u32 = u32::MAX;
 /// First byte of an answer.
 pub const RETURNED: u8 = 0;
 /// First byte of an answer.
@@ -102,11 +104,6 @@ impl Call {
     /// Adds an argument.
     pub fn put<L, T: Encode<L> + ?Sized>(&mut self, argument: &T) {
         argument.encode(&mut self.out);
-    }
-
-    /// Adds an object.
-    pub fn object(&mut self, name: u64) {
-        self.out.object(name);
     }
 
     /// Waits for the answer.
@@ -243,6 +240,35 @@ impl Answer {
             if channel.kept > KEPT {
                 lost();
             }
+        }
+    }
+}
+
+/// An object in the candidate's process, by its name there. It is gone there when it is gone here.
+pub struct Object(u64);
+
+impl Object {
+    /// The next object of an answer.
+    pub fn decode(input: &mut Decoder<'_>) -> Option<Self> {
+        input.object().map(Self)
+    }
+
+    /// Writes its name.
+    pub fn encode(&self, out: &mut Encoder) {
+        out.object(self.0);
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        let mut call = Call::new(DROP);
+        self.encode(&mut call.out);
+        let mut answer = call.send();
+        let has_panicked = answer.result::<(), ()>().is_none();
+        answer.end();
+        // Its destructor panicked. A second panic on top of another would end this process.
+        if has_panicked && !std::thread::panicking() {
+            answer.resume();
         }
     }
 }

@@ -4,15 +4,17 @@
 //! channel but through its answers.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::fmt::{Debug, Display, Write as _};
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use crate::caller::{bounded, PANICKED, RETURNED};
+use crate::caller::{bounded, DROP, PANICKED, RETURNED};
 use crate::generate::take_panic;
 use crate::report::{end_process, hook_panics, take_channel, STACK};
-use crate::wire::{Decode, Decoder, Encode, Encoder, LONGEST};
+use crate::wire::{Decoder, Encode, Encoder, LONGEST};
 
 /// How the process ends on a call that the judge would not send, and when it could not start.
 const BROKEN: i32 = 101;
@@ -37,7 +39,6 @@ pub fn serve_as(candidate: usize, dispatch: Dispatch) -> ! {
 }
 
 fn answer_all(mut channel: File, candidate: usize, dispatch: Dispatch) {
-    let mut objects = Objects::default();
     loop {
         let mut head = [0; 8];
         if !read(&mut channel, &mut head) {
@@ -51,9 +52,22 @@ fn answer_all(mut channel: File, candidate: usize, dispatch: Dispatch) {
         let mut input = Decoder::new(&body, Some(0));
         let mut out = Encoder::default();
         out.put(&head);
-        let function = input.number();
-        let mut call = Call { input, out, objects: &mut objects };
-        let done = function.and_then(|function| dispatch(candidate, function, &mut call));
+        let Some(function) = input.number() else { end_process(BROKEN) };
+        let mut call = Call { input, out };
+        // Set again each time: a candidate may have replaced it.
+        hook_panics();
+        take_panic();
+        let work = AssertUnwindSafe(|| match function {
+            DROP => drop_object(&mut call),
+            function => dispatch(candidate, function, &mut call),
+        });
+        let done = match catch_unwind(work) {
+            Ok(done) => done,
+            Err(payload) => {
+                call.failed(payload);
+                Some(())
+            }
+        };
         let mut frame = call.out.bytes;
         if done.is_none() || frame.len() - 8 > u32::MAX as usize {
             end_process(BROKEN);
@@ -91,17 +105,90 @@ fn read(channel: &mut File, bytes: &mut [u8]) -> bool {
     true
 }
 
-/// Objects that the judge knows by name only. A name is given again when its object is gone.
-#[derive(Default)]
-struct Objects {
-    all: Vec<Option<Box<dyn Any>>>,
-}
-
 /// A call being made.
 pub struct Call<'a> {
-    input: Decoder<'a>,
-    out: Encoder,
-    objects: &'a mut Objects,
+    /// The arguments that were not taken yet.
+    pub input: Decoder<'a>,
+    /// The answer.
+    pub out: Encoder,
+}
+
+thread_local! {
+    /// Objects that the judge knows by name only: their place here. A place is used again when its object is gone.
+    static OBJECTS: RefCell<Vec<Option<Box<dyn Any>>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps an object here and writes its name.
+///
+/// # Safety
+/// It is a bitwise move: `value` must never be used or dropped again.
+pub unsafe fn keep<T: 'static>(value: &T, out: &mut Encoder) {
+    // SAFETY: the caller gives it away.
+    let object: Box<dyn Any> = Box::new(unsafe { std::ptr::read(value) });
+    let name = OBJECTS.with_borrow_mut(|all| {
+        let free = all.iter().position(Option::is_none).unwrap_or(all.len());
+        if free == all.len() {
+            all.push(None);
+        }
+        all[free] = Some(object);
+        free
+    });
+    out.object(name as u64);
+}
+
+/// The next argument, which is an object given away.
+pub fn give<T: 'static>(input: &mut Decoder<'_>) -> Option<T> {
+    let name = usize::try_from(input.object()?).ok()?;
+    OBJECTS.with_borrow_mut(|all| {
+        let object = all.get_mut(name)?.take()?;
+        object.downcast().ok().map(|object| *object)
+    })
+}
+
+/// The next argument, which is an object lent.
+pub fn lend<T: 'static>(input: &mut Decoder<'_>) -> Option<&'static T> {
+    lend_mut(input).map(|object| &*object)
+}
+
+/// The next argument, which is an object lent for changes.
+pub fn lend_mut<T: 'static>(input: &mut Decoder<'_>) -> Option<&'static mut T> {
+    let name = usize::try_from(input.object()?).ok()?;
+    OBJECTS.with_borrow_mut(|all| {
+        let object: *mut T = all.get_mut(name)?.as_deref_mut()?.downcast_mut()?;
+        // SAFETY: the object stays where it is until the judge drops it or gives it away. The judge has one owner of
+        // each name, and its compiler saw to it that nobody else has the owner while this borrow lasts: one call.
+        Some(unsafe { &mut *object })
+    })
+}
+
+fn drop_object(call: &mut Call<'_>) -> Option<()> {
+    let name = usize::try_from(call.input.object()?).ok()?;
+    call.begin()?;
+    let object = OBJECTS.with_borrow_mut(|all| all.get_mut(name)?.take())?;
+    drop(object);
+    Encode::<()>::encode(&(), &mut call.out);
+    Some(())
+}
+
+/// A value as its `Debug` writes it.
+pub fn debug<T: Debug>(value: &T, is_alternate: bool) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    if is_alternate { write!(text, "{value:#?}")? } else { write!(text, "{value:?}")? }
+    Ok(text)
+}
+
+/// A value as its `Display` writes it.
+pub fn display<T: Display>(value: &T, is_alternate: bool) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    if is_alternate { write!(text, "{value:#}")? } else { write!(text, "{value}")? }
+    Ok(text)
+}
+
+/// What a value's `Hash` makes of it.
+pub fn hash<T: Hash>(value: &T) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A panic of a candidate.
@@ -121,29 +208,21 @@ impl Panic {
 }
 
 impl Call<'_> {
-    /// The next argument.
-    pub fn take<L, T: Decode<L>>(&mut self) -> Option<T> {
-        T::decode(&mut self.input)
-    }
-
-    /// Whether all arguments were taken.
-    pub fn end(&self) -> Option<()> {
+    /// Whether all arguments were taken. The result is written next.
+    pub fn begin(&mut self) -> Option<()> {
+        self.out.byte(RETURNED);
         (self.input.left() == 0).then_some(())
     }
 
-    /// Makes the call: `work` calls the candidate and then [`Call::put`]s the result.
+    /// For a function that may change its arguments, which are written after its panic too: `work` calls it and writes
+    /// the result.
     pub fn make(&mut self, work: impl FnOnce(&mut Self)) {
-        let start = self.out.bytes.len();
-        self.out.byte(RETURNED);
-        // Set again each time: a candidate may have replaced it.
-        hook_panics();
-        take_panic();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work(self))) {
-            self.failed(start, payload);
+            self.failed(payload);
         }
     }
 
-    fn failed(&mut self, start: usize, payload: Box<dyn Any + Send>) {
+    fn failed(&mut self, payload: Box<dyn Any + Send>) {
         let place = take_panic().unwrap_or_default();
         let (kind, message) = match (payload.downcast_ref::<&'static str>(), payload.downcast_ref::<String>()) {
             (Some(text), _) => (0, (*text).to_string()),
@@ -152,13 +231,8 @@ impl Call<'_> {
         };
         // Its destructor is the candidate's.
         std::mem::forget(payload);
-        self.out.bytes.truncate(start);
+        self.out.bytes.truncate(8);
         self.out.objects.clear();
         Panic { kind, message, place }.encode(&mut self.out);
-    }
-
-    /// Adds to the answer.
-    pub fn put<L, T: Encode<L> + ?Sized>(&mut self, value: &T) {
-        value.encode(&mut self.out);
     }
 }

@@ -63,6 +63,11 @@ impl Encoder {
         self.bytes.push(byte);
     }
 
+    /// Writes which variant a value is.
+    pub fn variant(&mut self, number: u32) {
+        self.put(&number.to_le_bytes());
+    }
+
     /// Writes a length.
     pub fn length(&mut self, length: usize) {
         // What is longer than this does not fit an answer: the reader finds bytes left over.
@@ -189,9 +194,9 @@ impl<'a> Decoder<'a> {
         self.leaked = self.leaked.saturating_add(size);
     }
 
-    /// Called by each type that may hold itself: whether the stack is deep enough for one more.
-    pub fn enter(&mut self) -> Option<()> {
-        (stack_pointer() > self.floor).then_some(())
+    /// Which variant a value is. Every type that may hold itself asks: whether the stack is deep enough for one more.
+    pub fn variant(&mut self) -> Option<u32> {
+        if stack_pointer() > self.floor { self.number() } else { None }
     }
 }
 
