@@ -33,7 +33,7 @@ pub use tests_file::render_tests_file;
 
 use batch::{Batch, Kind};
 use memory::Memory;
-use run::Passed;
+use run::{Passed, Runner};
 
 use crate::candidate::Candidate;
 use crate::digest::Hasher;
@@ -321,10 +321,11 @@ impl Validator {
             go_on: &go_on,
             refuse: &mut |id, verdict| refused.push((id, Err(verdict))),
             run: &mut |program| {
+                let mut runner = Runner::new(checks, judge, &program, self.run_limits)?;
                 for (number, member) in program.members.iter().enumerate() {
                     go_on()?;
                     let result = match program.file {
-                        Some(_) => self.run_member(checks, judge, &program, number)?,
+                        Some(_) => self.run_member(checks, &mut runner, &program, number)?,
                         None => Ok(Passed { verdict: Verdict::passed(Phase::Compile, 0), answers: Vec::new() }),
                     };
                     ran.push((member.id, result));

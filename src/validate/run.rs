@@ -2,16 +2,18 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::batch::{Kind, Member, Program};
 use super::protocol::{self, Report};
 use super::{Checks, ValidateError, Validator, is_out_of_time, judge, proxy};
-use crate::sandbox::{self, Ending, Finished, Input, Job, Limits, Role};
+use crate::sandbox::{self, Ending, Finished, Input, Job, Limits, Role, Zygote};
 use crate::verdict::Verdict;
 
+/// The argument of a program that is to be forked, see `runtime/fork.rs`.
+const FORK: &str = "fork";
 /// How much longer the checks may take than the candidate: they wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -39,22 +41,62 @@ enum Order {
     Reverse,
 }
 
+/// What runs a program's candidates: the program and that of the checks, each started once and forked for each run.
+pub(super) enum Runner {
+    /// Two processes for each run.
+    Pair {
+        /// The program of the checks.
+        judge: Zygote,
+        /// The program of the candidates.
+        server: Zygote,
+    },
+    /// As above, but nothing is forked: the candidate's code may run before it is called.
+    Started {
+        /// The program of the checks.
+        judge: PathBuf,
+    },
+    /// One process, which is both.
+    Together,
+}
+
+impl Runner {
+    /// For the candidates of `program`. To be used on the thread that made it.
+    pub(super) fn new(
+        checks: &Checks,
+        judge: Option<&Path>,
+        program: &Program<'_>,
+        limits: Limits,
+    ) -> Result<Self, ValidateError> {
+        let (Some(judge), Kind::Server, Some(server)) = (judge, program.kind, program.file.as_deref()) else {
+            return Ok(Self::Together);
+        };
+        if !checks.forbids_unsafe() {
+            return Ok(Self::Started { judge: judge.to_owned() });
+        }
+        let start = |program: &Path, limits: Limits| {
+            let job = Job { role: Role::Fork, ..job(program, vec![FORK.into()], Input::None, limits) };
+            Zygote::start(&job)
+        };
+        Ok(Self::Pair { judge: start(judge, patient(limits))?, server: start(server, limits)? })
+    }
+}
+
 impl Validator {
     /// Runs the checks on a member of a program twice, unless the first run fails.
     pub(super) fn run_member(
         &self,
         checks: &Checks,
-        judge: Option<&Path>,
+        runner: &mut Runner,
         program: &Program<'_>,
         number: usize,
     ) -> Result<Result<Passed, Verdict>, ValidateError> {
         let member = &program.members[number];
-        let first = self.run(checks, judge, program, number, Order::Forward)?;
+        let first = self.run(checks, runner, program, number, Order::Forward)?;
         let verdict = verdict(checks, member, program.kind, &first);
         if !verdict.is_pass() {
             return Ok(Err(verdict));
         }
-        let second = self.run(checks, judge, program, number, Order::Reverse)?;
+        let second = self.run(checks, runner, program, number, Order::Reverse)?;
         let again = self::verdict(checks, member, program.kind, &second);
         let answers = |run: &Run| run.report.checks.iter().map(|check| check.answers).collect::<Vec<_>>();
         if !again.is_pass() {
@@ -71,7 +113,7 @@ impl Validator {
     fn run(
         &self,
         checks: &Checks,
-        judge: Option<&Path>,
+        runner: &mut Runner,
         program: &Program<'_>,
         number: usize,
         order: Order,
@@ -79,7 +121,7 @@ impl Validator {
         let half = |time: Duration| Duration::from_secs(time.as_secs().div_ceil(2));
         let limits = self.run_limits;
         let hasty = Limits { cpu: half(limits.cpu), wall: half(limits.wall), ..limits };
-        let run = |limits| run_once(checks, judge, program, number, order, limits);
+        let mut run = |limits| run_once(checks, runner, program, number, order, limits);
         let first = {
             let _others_too = self.alone.read().unwrap_or_else(PoisonError::into_inner);
             run(hasty)?
@@ -101,7 +143,7 @@ fn verdict(checks: &Checks, member: &Member<'_>, kind: Kind, run: &Run) -> Verdi
 
 fn run_once(
     checks: &Checks,
-    judge: Option<&Path>,
+    runner: &mut Runner,
     program: &Program<'_>,
     number: usize,
     order: Order,
@@ -116,25 +158,35 @@ fn run_once(
     let total = checks.harness.checks.len();
     let read = |finished: &Finished| protocol::read(&finished.stdout, &nonce, total, order == Order::Reverse);
     let text = |finished: &Finished| String::from_utf8_lossy(&finished.stderr).into_owned();
-    let Some(judge) = judge.filter(|_| program.kind == Kind::Server) else {
-        let finished = sandbox::run(&job(file, arguments, Input::None, limits))?;
-        return Ok(Run { report: read(&finished), ending: finished.ending, stderr: text(&finished) });
+    let (judged, answered) = match runner {
+        Runner::Together => {
+            let finished = sandbox::run(&job(file, arguments, Input::None, limits))?;
+            return Ok(Run { report: read(&finished), ending: finished.ending, stderr: text(&finished) });
+        }
+        Runner::Started { judge } => {
+            let (ours, theirs) = channel()?;
+            let input = |end| Input::Channel(Arc::new(end));
+            let judging = job(judge, arguments, input(ours), patient(limits));
+            let answering = job(file, vec![number.to_string()], input(theirs), limits);
+            std::thread::scope(|scope| {
+                // A job owns its end of the channel, which is closed with it: else nobody would see the other's end.
+                let answering = scope.spawn(move || sandbox::run(&answering));
+                let judged = {
+                    let judging = judging;
+                    sandbox::run(&judging)
+                };
+                (judged, answering.join())
+            })
+        }
+        Runner::Pair { judge, server } => {
+            let (ours, theirs) = channel()?;
+            let arguments = arguments.join(" ");
+            std::thread::scope(|scope| {
+                let answering = scope.spawn(|| server.run(number.to_string().as_bytes(), Some(theirs), &limits));
+                (judge.run(arguments.as_bytes(), Some(ours), &patient(limits)), answering.join())
+            })
+        }
     };
-    let (ours, theirs) =
-        UnixStream::pair().map_err(|source| ValidateError::Io { path: "a pair of sockets".into(), source })?;
-    let channel = |end: UnixStream| Input::Channel(Arc::new(OwnedFd::from(end)));
-    let patient = Limits { cpu: limits.cpu * 2 + PATIENCE, wall: limits.wall + PATIENCE, ..limits };
-    let judging = job(judge, arguments, channel(ours), patient);
-    let answering = job(file, vec![number.to_string()], channel(theirs), limits);
-    let (judged, answered) = std::thread::scope(|scope| {
-        // A job owns its end of the channel, which is closed with it: else nobody would see the other's end.
-        let answering = scope.spawn(move || sandbox::run(&answering));
-        let judged = {
-            let judging = judging;
-            sandbox::run(&judging)
-        };
-        (judged, answering.join())
-    });
     let (judged, answered) = (judged?, answered.expect("watching does not panic")?);
     let report = read(&judged);
     let lost = judged.ending == Ending::Exited(proxy::LOST);
@@ -146,6 +198,18 @@ fn run_once(
         (false, ending, _) => (ending, text(&judged)),
     };
     Ok(Run { report, ending, stderr })
+}
+
+/// Two ends of a channel.
+fn channel() -> Result<(OwnedFd, OwnedFd), ValidateError> {
+    let pair = UnixStream::pair();
+    let (one, other) = pair.map_err(|source| ValidateError::Io { path: "a pair of sockets".into(), source })?;
+    Ok((one.into(), other.into()))
+}
+
+/// Limits of the checks, which wait for the candidate.
+fn patient(limits: Limits) -> Limits {
+    Limits { cpu: limits.cpu * 2 + PATIENCE, wall: limits.wall + PATIENCE, ..limits }
 }
 
 fn job(program: &Path, arguments: Vec<String>, input: Input, limits: Limits) -> Job {

@@ -8,6 +8,8 @@
 
 use std::io::{self, Write as _};
 
+/// The argument of a program that is to be a fork server.
+pub const FORK: &str = "fork";
 /// Longest frame.
 const LONGEST: usize = 128 << 10;
 /// Where the control socket is.

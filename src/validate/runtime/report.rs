@@ -10,9 +10,11 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::FromRawFd as _;
 use std::os::unix::fs::FileTypeExt as _;
+use std::sync::OnceLock;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use crate::caller;
+use crate::fork::{fork_server, FORK};
 use crate::generate::{cut, debug, note_panic, panic_message, take_panic};
 use crate::wire::stack_pointer;
 
@@ -90,11 +92,27 @@ pub(crate) fn take_channel(and_output: bool) -> Option<File> {
 
 /// Runs all checks in order and ends the process.
 ///
-/// The first argument is the nonce in hex; the second may be `reverse`.
+/// The first argument is the nonce in hex; the second may be `reverse`. `fork` stands for one run after the other, each in
+/// a process of its own, with these as its argument.
 pub fn run(checks: &'static [Check]) -> ! {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Set once: this is where the process begins.
+    let _ = CHECKS.set(checks);
+    if arguments.first().is_some_and(|argument| argument == FORK) {
+        fork_server(|argument| {
+            let argument = std::str::from_utf8(argument).unwrap_or_default();
+            run_named(&argument.split(' ').map(str::to_string).collect::<Vec<_>>())
+        });
+    }
+    run_named(&arguments)
+}
+
+static CHECKS: OnceLock<&'static [Check]> = OnceLock::new();
+
+fn run_named(arguments: &[String]) -> ! {
     let nonce = arguments.first().and_then(|text| u128::from_str_radix(text, 16).ok());
     let nonce = nonce.expect("the first argument is the nonce").to_be_bytes();
+    let checks = CHECKS.get().expect("they are set first");
     run_as(checks, nonce, arguments.get(1).is_some_and(|order| order == "reverse"))
 }
 

@@ -9,9 +9,11 @@ use std::fmt::{Debug, Display, Write as _};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::sync::OnceLock;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use crate::caller::{bounded, DROP, PANICKED, RETURNED};
+use crate::fork::{fork_server, FORK};
 use crate::generate::take_panic;
 use crate::report::{end_process, hook_panics, take_channel, STACK};
 use crate::wire::{Decoder, Encode, Encoder, LONGEST};
@@ -22,11 +24,24 @@ const BROKEN: i32 = 101;
 /// Makes one call: of which candidate, of which function.
 pub type Dispatch = fn(usize, u32, &mut Call<'_>) -> Option<()>;
 
-/// Answers for the candidate that the first argument names by its number; never returns.
+/// Answers for the candidate that the first argument names by its number; `fork` stands for one after the other, each in
+/// a process of its own. Never returns.
 pub fn serve(dispatch: Dispatch) -> ! {
-    match std::env::args().nth(1).and_then(|number| number.parse().ok()) {
-        Some(candidate) => serve_as(candidate, dispatch),
-        None => end_process(BROKEN),
+    // Set once: this is where the process begins.
+    let _ = DISPATCH.set(dispatch);
+    let argument = std::env::args().nth(1).unwrap_or_default();
+    if argument == FORK {
+        fork_server(|argument| serve_named(std::str::from_utf8(argument).unwrap_or_default()));
+    }
+    serve_named(&argument)
+}
+
+static DISPATCH: OnceLock<Dispatch> = OnceLock::new();
+
+fn serve_named(candidate: &str) -> ! {
+    match (candidate.parse(), DISPATCH.get()) {
+        (Ok(candidate), Some(dispatch)) => serve_as(candidate, *dispatch),
+        _ => end_process(BROKEN),
     }
 }
 
