@@ -153,6 +153,9 @@ impl Checks {
     }
 }
 
+/// What was found of the candidate with this number.
+type Found = (usize, Result<Passed, Verdict>);
+
 impl Validator {
     /// A validator that keeps what can be used again in `cache` and its private folders in `work`.
     ///
@@ -310,7 +313,7 @@ impl Validator {
         profile: Profile,
         candidates: Vec<(usize, &Candidate)>,
         stop: &AtomicBool,
-    ) -> Result<Vec<(usize, Result<Passed, Verdict>)>, ValidateError> {
+    ) -> Result<Vec<Found>, ValidateError> {
         let go_on = || if stop.load(Ordering::SeqCst) { Err(ValidateError::Stopped) } else { Ok(()) };
         let (mut refused, mut ran) = (Vec::new(), Vec::new());
         let mut batch = Batch {

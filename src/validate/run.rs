@@ -46,9 +46,9 @@ pub(super) enum Runner {
     /// Two processes for each run.
     Pair {
         /// The program of the checks.
-        judge: Zygote,
+        judge: Box<Zygote>,
         /// The program of the candidates.
-        server: Zygote,
+        server: Box<Zygote>,
     },
     /// As above, but nothing is forked: the candidate's code may run before it is called.
     Started {
@@ -75,7 +75,7 @@ impl Runner {
         }
         let start = |program: &Path, limits: Limits| {
             let job = Job { role: Role::Fork, ..job(program, vec![FORK.into()], Input::None, limits) };
-            Zygote::start(&job)
+            Zygote::start(&job).map(Box::new)
         };
         Ok(Self::Pair { judge: start(judge, patient(limits))?, server: start(server, limits)? })
     }

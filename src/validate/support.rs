@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::crates::{Crates, create, write};
+use super::crates::{Crates, Seat, create, write};
 use super::{Checks, RUNTIME, ValidateError, Validator, proxy};
 use crate::digest::{Hasher, sha256};
 use crate::sandbox::Limits;
@@ -26,6 +26,20 @@ impl Validator {
         Ok(program)
     }
 
+    /// Whether the program of candidates compiles with a stub of the interface: else none of them would be to blame.
+    fn takes_a_stub(&self, checks: &Checks) -> Result<bool, ValidateError> {
+        let crates = Crates::new(&self.work, checks)?;
+        crates.seat(checks, Seat::Alone, &checks.spec.interface.stub())?;
+        let seat = std::iter::once(Seat::Alone);
+        let mut compile = crates.generated(checks, seat, Profile::Debug, Limits::COMPILE)?;
+        (compile.metadata_only, compile.forbid_unsafe) = (true, false);
+        let Some(library) = self.compile(&compile)?.artifact else { return Ok(false) };
+        let source = proxy::server(&checks.spec, &[Seat::Alone.module(&checks.name)]);
+        let mut compile = crates.program("server", &source, library, checks, Profile::Debug, Limits::COMPILE)?;
+        compile.metadata_only = true;
+        Ok(self.compile(&compile)?.artifact.is_some())
+    }
+
     fn build_judge(&self, checks: &Checks, library: &str) -> Result<Option<PathBuf>, ValidateError> {
         let mut hasher = Hasher::default();
         for part in [library, checks.digest()] {
@@ -36,6 +50,9 @@ impl Validator {
         let program = folder.join("checks");
         if program.is_file() {
             return Ok(Some(program));
+        }
+        if !self.takes_a_stub(checks)? {
+            return Ok(None);
         }
         let crates = Crates::new(&self.work, checks)?;
         let compiled = self.compile(&crates.library(library, checks, Limits::COMPILE)?)?;
