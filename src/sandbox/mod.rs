@@ -270,6 +270,19 @@ fn probe() -> Layers {
     Layers { landlock: 0, seccomp: false, limits: false }
 }
 
+/// The processor that this thread runs on now, where that is known.
+#[cfg(target_os = "linux")]
+pub fn processor() -> Option<usize> {
+    // SAFETY: no preconditions.
+    usize::try_from(unsafe { libc::sched_getcpu() }).ok()
+}
+
+/// Not known.
+#[cfg(not(target_os = "linux"))]
+pub fn processor() -> Option<usize> {
+    None
+}
+
 /// Runs one process to its end; whatever it started is gone too when this returns.
 ///
 /// Confined as [`mode`] says.
@@ -353,6 +366,9 @@ mod nowhere {
         pub fn id(&self) -> Option<u32> {
             match *self {}
         }
+
+        /// There is none.
+        pub fn stay_on(&mut self, _: Option<usize>) {}
 
         /// There is none.
         pub fn run(&mut self, _: &[u8], _: Option<OwnedFd>, _: &Limits) -> Result<Finished, SandboxError> {

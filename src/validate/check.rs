@@ -16,6 +16,10 @@ impl Validator {
             Err(ValidateError::Spec { mistakes, .. }) => return Ok(mistakes),
             Err(error) => return Err(error),
         };
+        let mark = self.cache.join("checked").join(&checks.digest()[..32]);
+        if mark.exists() {
+            return Ok(Vec::new());
+        }
         let crates = Crates::new(&self.work, &checks)?;
         crates.seat(&checks, Seat::Alone, &spec.interface.stub())?;
         let seat = std::iter::once(Seat::Alone);
@@ -30,6 +34,8 @@ impl Validator {
         compile.metadata_only = true;
         let compiled = self.compile(&compile)?;
         if compiled.artifact.is_some() {
+            // That it can't be remembered costs time only.
+            let _ = mark.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&mark, ""));
             return Ok(Vec::new());
         }
         Ok(told(&compiled, |error| in_checks(spec, &checks.harness.map, error)))
