@@ -18,6 +18,8 @@ pub const MAX_PREFIXES: usize = 128;
 pub const MAX_RUN: usize = 4096;
 /// Most `<` at one level of brackets that no `>` has closed by the next `;`.
 pub const MAX_ANGLES: usize = 1024;
+/// Longest literal number that is parsed, in characters. syn takes time by its square to read one.
+pub const MAX_NUMBER: usize = 1 << 10;
 /// Address space for the stack of a thread that parses; only what is touched is ever used.
 const STACK: usize = 512 << 20;
 
@@ -39,6 +41,9 @@ pub enum BoundsError {
     /// More than [`MAX_ANGLES`] open `<`.
     #[error("more than {MAX_ANGLES} `<` that nothing closes")]
     TooManyAngles,
+    /// A literal number longer than [`MAX_NUMBER`].
+    #[error("a number of more than {MAX_NUMBER} characters")]
+    LongNumber,
     /// Not even tokens of Rust.
     #[error("not Rust: {message}")]
     NotTokens {
@@ -118,6 +123,9 @@ impl Level {
         if self.prefixes > MAX_PREFIXES {
             return Err(BoundsError::TooManyPrefixes);
         }
+        if matches!(token, TokenTree::Literal(literal) if is_long_number(&literal.to_string())) {
+            return Err(BoundsError::LongNumber);
+        }
         // A block ends what is before it, unless that goes on: `{ … } else`, `{ … } + 1`.
         let begins = match token {
             TokenTree::Ident(ident) => !["else", "as"].iter().any(|word| ident == word),
@@ -149,6 +157,10 @@ impl Level {
             _ => Ok(()),
         }
     }
+}
+
+fn is_long_number(literal: &str) -> bool {
+    literal.len() > MAX_NUMBER && literal.starts_with(|first: char| first.is_ascii_digit())
 }
 
 fn is_prefix(token: &TokenTree) -> bool {
@@ -199,6 +211,14 @@ mod tests {
         ] {
             assert_eq!(within(&fine), Ok(()), "{}", &fine[..60]);
         }
+    }
+
+    #[test]
+    fn long_numbers_are_refused_and_long_texts_are_not() {
+        let number = format!("const N: u8 = {};", "9".repeat(100_000));
+        assert_eq!(check_bounds(&number).err(), Some(BoundsError::LongNumber));
+        let text = format!("const S: &str = \"{}\";", "9".repeat(100_000));
+        assert!(check_bounds(&text).is_ok());
     }
 
     #[test]

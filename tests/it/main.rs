@@ -13,6 +13,8 @@ mod doctor;
 mod end_to_end;
 mod env;
 mod freeze;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod hostile;
 mod house;
 mod model;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
