@@ -70,6 +70,9 @@ pub(super) fn compile(compiled: &Compiled, places: &Places<'_>) -> Verdict {
             texts.join("\n\n")
         }
     };
+    if first == Some("long_running_const_eval") {
+        return ended(Outcome::Timeout, &places.plain(&detail));
+    }
     let code = first.map(str::to_owned).or(code).unwrap_or_else(|| "rustc".into());
     let mut verdict = Verdict::failed(Phase::Compile, class, code, bounded(&places.plain(&detail)));
     let spans = errors.iter().flat_map(|error| &error.spans);

@@ -51,8 +51,9 @@ pub(super) enum Runner {
     Pair {
         /// The program of the checks.
         judge: Box<Zygote>,
-        /// The program of the candidates.
-        server: Box<Zygote>,
+        /// The program of the candidates, once for each of the two runs: what is drawn when a process starts, such as
+        /// its addresses, is not the same in both.
+        servers: Box<[Zygote; 2]>,
     },
     /// As above, but nothing is forked: the candidate's code may run before it is called.
     Started {
@@ -66,9 +67,9 @@ pub(super) enum Runner {
 impl Runner {
     /// Has the processes of the next runs share a processor, since one waits while the other works; or use any.
     fn stay_on(&mut self, processor: Option<usize>) {
-        if let Self::Pair { judge, server } = self {
+        if let Self::Pair { judge, servers } = self {
             judge.stay_on(processor);
-            server.stay_on(processor);
+            servers.iter_mut().for_each(|server| server.stay_on(processor));
         }
     }
 
@@ -87,9 +88,10 @@ impl Runner {
         }
         let start = |program: &Path, limits: Limits| {
             let job = Job { role: Role::Fork, ..job(program, vec![FORK.into()], Input::None, limits) };
-            Zygote::start(&job).map(Box::new)
+            Zygote::start(&job)
         };
-        Ok(Self::Pair { judge: start(judge, patient(limits))?, server: start(server, limits)? })
+        let servers = Box::new([start(server, limits)?, start(server, limits)?]);
+        Ok(Self::Pair { judge: Box::new(start(judge, patient(limits))?), servers })
     }
 }
 
@@ -198,7 +200,8 @@ fn run_once(
                 (judged, answering.join())
             })
         }
-        Runner::Pair { judge, server } => {
+        Runner::Pair { judge, servers } => {
+            let server = &mut servers[usize::from(order == Order::Reverse)];
             let (ours, theirs) = channel()?;
             let arguments = arguments.join(" ");
             std::thread::scope(|scope| {
