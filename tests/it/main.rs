@@ -14,6 +14,8 @@ mod end_to_end;
 mod env;
 mod freeze;
 mod house;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod ledger;
 mod model;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod proxy;
