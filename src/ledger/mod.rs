@@ -3,6 +3,7 @@
 //! A sample is on the disk before anything is made of it, and is never drawn again while it is there. The only user
 //! of SQLite. Nothing here knows what a sample costs or when a build stops.
 
+mod account;
 mod file;
 mod record;
 mod schema;
@@ -14,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode};
 
+pub use account::{Day, Old};
 pub use file::FILE;
 pub use record::{Ending, Phase, Record, Recorded, Start, Stored};
 

@@ -1,5 +1,6 @@
 //! The ledger's own tests. Those with several processes, and with builds that are killed, are in `tests/it`.
 
+use std::collections::HashSet;
 use std::fs;
 use std::sync::Arc;
 
@@ -317,4 +318,86 @@ fn what_is_no_file_is_told_as_such() {
     let error = Ledger::open(folder.path()).unwrap_err();
     assert_eq!(error.to_string(), "failed to read `.llmc/ledger.db`");
     assert!(folder.path().join(FILE).is_dir());
+}
+
+/// Makes every sample of the ledger older by so many days.
+fn age(ledger: &Ledger, days: i64) {
+    ledger.lock().execute("UPDATE samples SET arrived = arrived - ?1", [days * 86_400_000]).unwrap();
+}
+
+#[test]
+fn days_add_up_samples_tokens_and_passes_by_the_last_checks() {
+    let (_folder, ledger) = ledger();
+    let mut record = begin(&ledger, &key());
+    record.arrived(&[(0, &completion(0)), (0, &completion(1)), (0, &completion(2))]).unwrap();
+    record.judged(0, None, &Verdict::passed(Where::Test, 1)).unwrap();
+    record.judged(1, None, &Verdict::failed(Where::Test, Class::Misinterpretation, "example-1", "")).unwrap();
+    age(&ledger, 1);
+    begin(&ledger, &Key { models: vec![model("b")], ..key() }).arrived(&[(0, &completion(0))]).unwrap();
+    let days = ledger.days().unwrap();
+    assert!(days[0].day < days[1].day, "{days:?}");
+    let found: Vec<_> = days
+        .iter()
+        .map(|day| (day.model.as_str(), day.samples, day.judged, day.passed, day.prompt_tokens, day.completion_tokens))
+        .collect();
+    assert_eq!(found, [("openai/a", 3, 2, 1, 33, 21), ("openai/b", 1, 0, 0, 11, 7)]);
+    assert_eq!((days[0].usd_micros, days[0].unpriced), (0, 3));
+}
+
+#[test]
+fn an_export_has_every_sample_with_its_verdicts() {
+    let (folder, ledger) = ledger();
+    let mut record = begin(&ledger, &key());
+    record.arrived(&[(0, &completion(0)), (0, &completion(1))]).unwrap();
+    let verdict = Verdict::passed(Where::Test, 1);
+    record.judged(1, None, &verdict).unwrap();
+    let mut lines = Vec::new();
+    ledger.export(&mut |line| lines.push(line.clone())).unwrap();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[1]["completion"], serde_json::json!(completion(1)));
+    assert_eq!(lines[1]["verdicts"][0]["verdict"], serde_json::json!(verdict));
+    assert_eq!(
+        (&lines[0]["model"], &lines[0]["sample"], &lines[0]["phase"]),
+        (&"openai/a".into(), &1.into(), &"fresh".into())
+    );
+    assert_eq!(lines[0]["verdicts"], serde_json::json!([]));
+    let folder = folder.path().display().to_string();
+    assert!(lines.iter().all(|line| !line.to_string().contains(&folder)));
+}
+
+#[test]
+fn what_is_old_goes_but_for_the_sample_that_an_artifact_came_from() {
+    let (_folder, ledger) = ledger();
+    let mut record = begin(&ledger, &key());
+    record.arrived(&[(0, &completion(0)), (0, &completion(1)), (0, &completion(2))]).unwrap();
+    record.judged(0, None, &Verdict::passed(Where::Test, 1)).unwrap();
+    record.end(&Ending { built: true, chosen: Some(2), ..Ending::default() }).unwrap();
+    age(&ledger, 10);
+    begin(&ledger, &key()).arrived(&[(0, &completion(3))]).unwrap();
+    let artifacts = HashSet::from([crate::digest::sha256(completion(1).text)]);
+
+    assert!(ledger.older_than(11, &artifacts, false).unwrap().is_empty());
+    let old = ledger.older_than(9, &artifacts, true).unwrap();
+    assert_eq!((old.len(), old.kept), (1, 2), "the chosen one and the artifact's stay");
+    let old = ledger.older_than(9, &artifacts, false).unwrap();
+    assert_eq!((old.len(), old.kept), (2, 1));
+    ledger.remove(&old).unwrap();
+    assert_eq!(found(&ledger, &key()), [1, 3]);
+    assert_eq!(count(&ledger, "verdicts"), 0);
+    // What was removed is drawn again, and found again.
+    begin(&ledger, &key()).arrived(&[(0, &completion(0))]).unwrap();
+    assert_eq!(found(&ledger, &key()), [0, 1, 3]);
+}
+
+#[test]
+fn a_copy_takes_the_place_of_a_first_that_was_removed() {
+    let (_folder, ledger) = ledger();
+    let (mut one, mut other) = (begin(&ledger, &key()), begin(&ledger, &key()));
+    one.arrived(&[(0, &completion(0))]).unwrap();
+    age(&ledger, 10);
+    let copy = Completion { text: "other".into(), ..completion(0) };
+    other.arrived(&[(0, &copy)]).unwrap();
+    ledger.remove(&ledger.older_than(9, &HashSet::new(), false).unwrap()).unwrap();
+    let (stored, _) = begin(&ledger, &key()).replay(&[(0, 0)]).unwrap();
+    assert_eq!(stored, [Stored { model: 0, completion: copy }]);
 }

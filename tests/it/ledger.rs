@@ -286,3 +286,26 @@ fn without_a_ledger_nothing_is_sampled_that_may_cost_money() {
     assert!(run.stderr.contains("failed to read `.llmc/ledger.db`"), "{run}");
     assert!(run.stderr.contains("nothing was sampled: samples that cost money are stored first"), "{run}");
 }
+
+#[test]
+fn the_ledger_is_added_up_exported_and_cleared_of_what_is_old() {
+    let server = Server::answering(|_, number| Reply::chat(if number == 1 { RIGHT } else { WRONG }));
+    let env = env(&server.url);
+    assert!(env.llmc(&["ledger", "stats"]).expect(0).stderr.contains("nothing was sampled in this workspace yet"));
+    build(&env, &["-n", "2"], 0);
+    let stats = env.llmc(&["ledger", "stats"]).expect(0).stdout;
+    let cells: Vec<&str> = stats.lines().nth(1).unwrap().split_whitespace().skip(1).collect();
+    assert_eq!(cells, ["openai/test", "2", "50%", "22", "14", "-"], "{stats}");
+    let stats = env.llmc(&["ledger", "stats", "--message-format", "json"]).expect(0).events();
+    assert_eq!((&stats[0]["samples"], &stats[0]["passed"]), (&2.into(), &1.into()));
+
+    let exported = env.llmc(&["ledger", "export"]).expect(0);
+    assert_eq!(exported.events().len(), 2);
+    assert!(exported.stdout.contains("n * 2") && !exported.stdout.contains(&env.root().display().to_string()));
+
+    let told = env.llmc(&["ledger", "gc"]).expect(0).stderr;
+    assert!(told.contains("would remove 0 samples older than 90 days"), "{told}");
+    assert!(env.llmc(&["ledger", "gc", "--older-than", "0d"]).expect(1).stderr.contains("a number of days from 1"));
+    env.llmc(&["ledger", "gc", "--older-than", "1d", "--yes"]).expect(0);
+    assert_eq!(env.llmc(&["ledger", "export"]).expect(0).events().len(), 2);
+}
