@@ -6,6 +6,7 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 
 use crate::freeze::FreezeError;
+use crate::ledger::LedgerError;
 use crate::model::ModelError;
 use crate::prompt::PromptError;
 use crate::repo::RepoError;
@@ -187,6 +188,22 @@ impl From<RepoError> for Error {
         let hint = error.hint();
         let own = Self::of(ExitCode::Usage, &error);
         match hint {
+            Some(hint) => own.hint(hint),
+            None => own,
+        }
+    }
+}
+
+impl From<LedgerError> for Error {
+    fn from(error: LedgerError) -> Self {
+        let exit = match &error {
+            LedgerError::Newer { .. } | LedgerError::Older | LedgerError::Foreign | LedgerError::ReadOnly => {
+                ExitCode::Usage
+            }
+            LedgerError::Damaged(_) | LedgerError::Sqlite { .. } | LedgerError::Io { .. } => ExitCode::Internal,
+        };
+        let own = Self::of(exit, &error);
+        match error.hint() {
             Some(hint) => own.hint(hint),
             None => own,
         }

@@ -51,6 +51,8 @@ pub enum Event {
         index: usize,
         /// Tokens generated.
         tokens: usize,
+        /// Whether an earlier build drew it: it costs nothing now.
+        replayed: bool,
     },
     /// A sample could not be drawn.
     SampleFailed {
@@ -100,8 +102,10 @@ pub struct Finished {
     pub spec: String,
     /// How it ended.
     pub status: Status,
-    /// Samples drawn.
+    /// Samples looked at.
     pub sampled: usize,
+    /// Of them, those that an earlier build drew and that were in the ledger.
+    pub replayed: usize,
     /// Of them, those with Rust that parses, conforms and keeps to the policy.
     pub parsed: usize,
     /// Of them, those that compile.
@@ -116,7 +120,7 @@ pub struct Finished {
     pub commit: Option<String>,
     /// Wall time, in seconds.
     pub seconds: f64,
-    /// Tokens generated.
+    /// Tokens generated now.
     pub tokens: usize,
     /// For a spec that failed: why, in one line.
     pub reason: Option<String>,

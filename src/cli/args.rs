@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Show where an artifact came from
     Show(ShowArgs),
+    /// Everything that was sampled here: export it, add it up, remove what is old
+    Ledger(LedgerArgs),
     /// List the models that can be used, or fetch an embedded one
     Models(ModelsArgs),
     /// Find out whether the sandbox holds on this machine, by trying to break it
@@ -272,6 +274,65 @@ pub(crate) struct ShowArgs {
     /// The code
     #[arg(long)]
     pub(crate) code: bool,
+}
+
+/// `llmc ledger`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  llmc ledger stats                         samples, tokens, cost and pass rate by day and model
+  llmc ledger export > samples.jsonl
+  llmc ledger gc --older-than 30d           what would be removed; --yes removes it")]
+pub(crate) struct LedgerArgs {
+    #[command(subcommand)]
+    pub(crate) action: LedgerAction,
+}
+
+/// What to do with the ledger.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerAction {
+    /// Print every sample with its verdicts, as one JSON object a line
+    Export(ExportArgs),
+    /// Print what was sampled by day and model: samples, tokens, cost, pass rate
+    Stats,
+    /// Say which old samples can go; with --yes, remove them
+    Gc(GcArgs),
+}
+
+/// `llmc ledger export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// How
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    pub(crate) format: ExportFormat,
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// `llmc ledger gc`.
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// Samples that arrived longer ago than this: days, at least one
+    #[arg(long, value_name = "DAYS", default_value = "90d", value_parser = days)]
+    pub(crate) older_than: u32,
+    /// Keep also the samples that earlier artifacts came from (those of the present ones always stay)
+    #[arg(long)]
+    pub(crate) keep_chosen: bool,
+    /// Remove them
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// A number of days, as `90d`. Less than one would remove what today's budget counts.
+fn days(text: &str) -> Result<u32, String> {
+    match text.strip_suffix('d').unwrap_or(text).parse() {
+        Ok(days @ 1..=36_500) => Ok(days),
+        _ => Err("a number of days from 1, as in `90d`".to_owned()),
+    }
 }
 
 /// `llmc models`.

@@ -5,6 +5,7 @@
 mod args;
 mod doctor;
 mod init;
+mod ledger;
 mod show;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -199,6 +200,10 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
         }
         // Anywhere, and what a workspace says plays no part.
         Command::Doctor => doctor::doctor(&options(cli, None, None)?, output),
+        Command::Ledger(args) => {
+            let session = session(cli, output, None)?;
+            ledger::ledger(&session, &args.action, output)
+        }
         Command::Models(args) => {
             // Models can be listed and fetched anywhere; a workspace adds its settings.
             let options = match find_workspace(&cli.global) {

@@ -8,7 +8,7 @@ use super::Output;
 use super::args::ShowArgs;
 use crate::driver::{self, Session};
 use crate::error::{Error, ExitCode};
-use crate::ledger::{self, Recorded};
+use crate::ledger::{Ledger, Recorded};
 use crate::provenance::Provenance;
 use crate::report::{count, printable};
 use crate::workspace::paths;
@@ -107,9 +107,9 @@ fn short(digest: &str) -> &str {
 }
 
 fn samples(session: &Session, name: &str, output: &Output) -> Result<ExitCode, Error> {
-    let read = ledger::read(&session.workspace.local_path(), name)
-        .map_err(|error| Error::new(ExitCode::Usage, "failed to read the samples").cause(error))?;
-    let Some(samples) = read else {
+    let ledger = Ledger::open_to_read(&session.workspace.local_path())?;
+    let samples = ledger.map(|ledger| ledger.last_build(name)).transpose()?.flatten();
+    let Some(samples) = samples else {
         return Err(Error::new(ExitCode::Usage, format!("no samples of `{name}` were drawn on this machine"))
             .hint(format!("`llmc build {name}` draws some; `llmc show {name}` shows what is committed")));
     };
@@ -117,7 +117,8 @@ fn samples(session: &Session, name: &str, output: &Output) -> Result<ExitCode, E
     for sample in &samples {
         if output.is_json() {
             let value = json!({
-                "event": "sample", "spec": name, "sample": sample.completion.index + 1, "completion": sample.completion,
+                "event": "sample", "spec": name, "sample": sample.completion.index + 1, "model": sample.model,
+                "replayed": sample.replayed, "completion": sample.completion,
                 "code": sample.candidate.as_ref().map(|candidate| &candidate.source), "verdict": sample.verdict,
             });
             Output::json_line(value);
@@ -141,10 +142,11 @@ fn render(sample: &Recorded) -> String {
         }
     };
     let mut text = format!(
-        "── sample {}: {found}; temperature {}, {}\n",
+        "── sample {}: {found}; temperature {}, {}{}\n",
         completion.index + 1,
         completion.temperature,
-        count(completion.completion_tokens, "token")
+        count(completion.completion_tokens, "token"),
+        if sample.replayed { ", from the ledger" } else { "" }
     );
     let body = sample.candidate.as_ref().map_or(completion.text.as_str(), |candidate| candidate.source.as_str());
     text.push_str(body.trim_end());

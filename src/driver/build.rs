@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::draw::{self, DrawError, Sample, Samples};
+use super::log::Log;
 use super::specs::{self, Loaded};
 use super::{Session, Summary, tell};
 use crate::candidate::Candidate;
@@ -13,7 +14,8 @@ use crate::digest;
 use crate::error::{Error, ExitCode};
 use crate::event::{Event, Finished, Status};
 use crate::freeze::{self, ArtifactInput, FileText, Freshness, Inputs, Module};
-use crate::ledger::SampleLog;
+use crate::ledger::{Ending, Phase, Start};
+use crate::model::price;
 use crate::options::Plan;
 use crate::prompt::Prompt;
 use crate::provenance::{
@@ -269,8 +271,22 @@ async fn build_one(
         let prepared = tokio::task::spawn_blocking(move || validator.prepare(&spec, &uses)).await;
         Arc::new(prepared.expect("preparing does not panic")?)
     };
-    let local = session.workspace.local()?;
-    let mut log = SampleLog::begin(&local, &spec.name, &names.join(", "), &target.inputs);
+    let run = format!("{}-{}", spec.name, unix_now());
+    let identities: Vec<_> = models.iter().map(|model| model.identity()).collect();
+    let start = Start {
+        spec: &spec.name,
+        run: &run,
+        inputs: &target.inputs,
+        checks: checks.digest(),
+        wanted: plan.samples,
+        phase: Phase::Fresh,
+        prompt: &prompt,
+        parameters: &plan.parameters,
+        models: &identities,
+        afresh: session.options.no_cache,
+    };
+    let is_paid = !identities.iter().all(|identity| price::is_free(identity));
+    let mut log = Log::begin(session, &start, is_paid)?;
     session.tell(Event::Started { spec: spec.name.clone(), samples: plan.samples, model: names.join(", ") });
     let started_on = unix_now();
     let job = draw::Job {
@@ -286,17 +302,23 @@ async fn build_one(
         jobs: session.options.jobs,
     };
     let teller = session.tell.clone();
-    let samples =
-        draw::draw(&job, &mut log, &session.interrupt, &mut |event| tell(&teller, event)).await.map_err(|error| {
-            match error {
+    let drawn = draw::draw(&job, &mut log, &session.interrupt, &mut |event| tell(&teller, event)).await;
+    if let Some(problem) = log.take_problem() {
+        session.tell(Event::Warning(problem));
+    }
+    let samples = match drawn {
+        Ok(samples) => samples,
+        Err(DrawError::Interrupted) => return Err(Error::interrupted()),
+        Err(error) => {
+            log.end(&Ending::default());
+            return Err(match error {
                 DrawError::Model(error) => Error::from(error),
                 DrawError::Validate(error) => Error::from(error),
-                DrawError::Interrupted => Error::interrupted(),
-            }
-        })?;
-    if let Some(problem) = log.problem() {
-        session.tell(Event::Warning(format!("the record of samples in .llmc/samples is not whole: {problem}")));
-    }
+                DrawError::Ledger(error) => Error::from(error),
+                DrawError::Interrupted => unreachable!("it was returned"),
+            });
+        }
+    };
 
     let mut finished = tally(&spec.name, &samples);
     let judged = judged(&samples);
@@ -304,27 +326,47 @@ async fn build_one(
         let error = none_passed(spec, &samples, &names);
         finished.reason = Some(error.message.clone());
         finished.seconds = started.elapsed().as_secs_f64();
+        log.end(&ending(&finished));
         finish(session, summary, finished);
         return Err(error);
     };
     let chosen = samples.list.iter().find(|sample| sample.completion.index == chosen).expect("it was one of them");
     let candidate = chosen.candidate.as_ref().expect("a candidate that passes was one");
     let provenance = Provenance {
+        invocation: run.clone(),
         started_on: provenance::rfc3339(started_on),
         finished_on: provenance::rfc3339(unix_now()),
         ..record(target, &plan, &prompt, &models, &samples, chosen, &validator, &checks)
     };
-    let files = write(session, loaded, candidate, &provenance)?;
-    finished.chosen = Some((chosen.completion.index + 1, PathBuf::from(paths::code(&spec.name))));
+    let result = keep(session, loaded, repo, candidate, &provenance, &mut finished);
+    log.end(&ending(&finished));
+    result?;
+    if let Some(problem) = log.take_problem() {
+        session.tell(Event::Warning(problem));
+    }
+    finished.seconds = started.elapsed().as_secs_f64();
+    Ok(finished)
+}
+
+/// Writes the artifact and commits it, where it may.
+fn keep(
+    session: &Session,
+    loaded: &Loaded,
+    repo: Option<&Repo>,
+    candidate: &Candidate,
+    provenance: &Provenance,
+    finished: &mut Finished,
+) -> Result<(), Error> {
+    let files = write(session, loaded, candidate, provenance)?;
+    finished.chosen = Some((provenance.completion.index + 1, PathBuf::from(paths::code(&loaded.spec.name))));
     finished.status = Status::Built;
     if let Some(repo) = repo {
-        finished.commit = commit(session, repo, spec, &files, &provenance)?;
+        finished.commit = commit(session, repo, &loaded.spec, &files, provenance)?;
     } else if !session.options.no_commit {
         session
             .tell(Event::Note("this is no git repository: the files are written, and nothing is committed".to_owned()));
     }
-    finished.seconds = started.elapsed().as_secs_f64();
-    Ok(finished)
+    Ok(())
 }
 
 /// Writes the artifact and the crate's own files; returns what is to be committed.
@@ -399,6 +441,19 @@ fn judged(samples: &Samples) -> Vec<Judged<'_>> {
         .collect()
 }
 
+/// What the ledger keeps of a build's end.
+fn ending(finished: &Finished) -> Ending<'_> {
+    Ending {
+        built: finished.status == Status::Built,
+        sampled: finished.sampled,
+        parsed: finished.parsed,
+        compiled: finished.compiled,
+        passed: finished.passed,
+        chosen: finished.chosen.as_ref().map(|(number, _)| number - 1),
+        commit: finished.commit.as_deref(),
+    }
+}
+
 /// What is known of a spec's samples before one is chosen.
 fn tally(name: &str, samples: &Samples) -> Finished {
     let count = |wanted: &dyn Fn(&Sample) -> bool| samples.list.iter().filter(|sample| wanted(sample)).count();
@@ -407,6 +462,7 @@ fn tally(name: &str, samples: &Samples) -> Finished {
         spec: name.to_owned(),
         status: Status::Failed,
         sampled: samples.list.len(),
+        replayed: count(&|sample| sample.replayed),
         parsed: count(&|sample| sample.verdict.conforms()),
         compiled: count(&|sample| sample.verdict.compiles()),
         passed: count(&|sample| sample.verdict.is_pass()),
@@ -414,7 +470,13 @@ fn tally(name: &str, samples: &Samples) -> Finished {
         chosen: None,
         commit: None,
         seconds: 0.0,
-        tokens: samples.list.iter().map(|sample| sample.completion.completion_tokens).sum(),
+        // What an earlier build paid for is not this one's.
+        tokens: samples
+            .list
+            .iter()
+            .filter(|sample| !sample.replayed)
+            .map(|sample| sample.completion.completion_tokens)
+            .sum(),
         reason: None,
     }
 }
@@ -424,6 +486,7 @@ fn nothing_done(name: &str, status: Status, started: Instant) -> Finished {
         spec: name.to_owned(),
         status,
         sampled: 0,
+        replayed: 0,
         parsed: 0,
         compiled: 0,
         passed: 0,
@@ -451,7 +514,17 @@ fn none_passed(spec: &Spec, samples: &Samples, models: &[String]) -> Error {
         )
         .hint("raise it in the spec or in llmc.yaml; what was drawn is kept: `llmc show --samples`");
     }
+    if samples.unstored {
+        return Error::new(
+            ExitCode::Internal,
+            format!("`{name}`: sampling was stopped, since samples could not be stored; none of {drawn} passed"),
+        );
+    }
+    let replayed = samples.list.iter().filter(|sample| sample.replayed).count();
     let mut error = Error::new(ExitCode::NoCandidate, format!("none of {drawn} candidates of `{name}` passed"));
+    if replayed > 0 {
+        error = error.hint(format!("{replayed} of them were in the ledger; `--no-cache` draws them afresh"));
+    }
     error = error.hint(format!(
         "`llmc show {name} --samples` lists them with their verdicts; `llmc build {name} -n {}` draws more",
         (drawn * 4).clamp(16, 128)
@@ -517,7 +590,7 @@ fn record(
             host: validator.toolchain().host.clone(),
         },
         llmc_version: env!("CARGO_PKG_VERSION").to_owned(),
-        invocation: format!("{}-{}", spec.name, unix_now()),
+        invocation: String::new(),
         started_on: String::new(),
         finished_on: String::new(),
         prompt: prompt.clone(),

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::log::Log;
 use crate::candidate::{self, Candidate};
 use crate::event::Event;
 use crate::interrupt::Interrupt;
-use crate::ledger::SampleLog;
+use crate::ledger::LedgerError;
 use crate::model::{Completion, Drawn, Model, ModelError, Parameters, Request};
 use crate::prompt::Prompt;
 use crate::spec::{Budget, Spec, Stop};
@@ -26,6 +27,8 @@ pub(super) struct Sample {
     pub(super) completion: Completion,
     /// Which of the models gave it.
     pub(super) model: usize,
+    /// Whether an earlier build drew it, and it was in the ledger.
+    pub(super) replayed: bool,
     /// The Rust in it, if there is any that conforms.
     pub(super) candidate: Option<Candidate>,
     /// What validation found.
@@ -41,6 +44,8 @@ pub(super) struct Samples {
     pub(super) lost: Vec<(usize, ModelError)>,
     /// Set when a cap of the budget ended the drawing: which.
     pub(super) spent: Option<String>,
+    /// Whether drawing ended because a sample that cost money could not be stored.
+    pub(super) unstored: bool,
     /// Whether drawing ended before every sample was drawn.
     pub(super) stopped: bool,
 }
@@ -54,6 +59,9 @@ pub(super) enum DrawError {
     /// A candidate could not be judged.
     #[error(transparent)]
     Validate(#[from] ValidateError),
+    /// The samples that are there already can't be read, and drawing them again would cost money.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The user wants to stop.
     #[error("interrupted")]
     Interrupted,
@@ -73,92 +81,142 @@ pub(super) struct Job<'a> {
     pub(super) jobs: usize,
 }
 
+/// Most events that are taken in together: what arrives together is stored together.
+const AT_ONCE: usize = 256;
+
 /// A completion in which Rust was looked for.
 struct Extracted {
-    completion: Completion,
-    model: usize,
+    sample: Arrived,
     found: Result<(Candidate, Program), Verdict>,
 }
 
-/// Draws the samples of one spec and judges each.
+/// A sample that is there, of which nothing is known yet.
+struct Arrived {
+    completion: Completion,
+    model: usize,
+    replayed: bool,
+}
+
+/// Draws the samples of one spec that the ledger does not have, and judges all of them.
 pub(super) async fn draw(
     job: &Job<'_>,
-    log: &mut SampleLog,
+    log: &mut Log,
     interrupt: &Interrupt,
     tell: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Samples, DrawError> {
-    let (sink, mut drawn) = mpsc::unbounded_channel();
-    let requests: Vec<Request<'_>> = shares(job.samples, job.models.len())
+    let owners = owners(job.samples, job.models.len());
+    let wanted: Vec<(usize, usize)> = owners.iter().copied().enumerate().collect();
+    let stored = log.replay(&wanted, tell)?;
+    let missing = |index: &usize| !stored.iter().any(|one| one.completion.index == *index);
+    let missing: Vec<usize> = (0..job.samples).filter(missing).collect();
+    let requests: Vec<(usize, Request<'_>)> = runs(&missing, &owners)
         .into_iter()
-        .map(|(first, count)| Request { prompt: job.prompt, parameters: job.parameters, first, count })
+        .map(|(model, first, count)| (model, Request { prompt: job.prompt, parameters: job.parameters, first, count }))
         .collect();
-    let mut drawing = Box::pin(draw_all(job.models, &requests, sink));
-    let mut drawing_result: Option<Result<(), ModelError>> = None;
+    let (sink, mut drawn) = mpsc::unbounded_channel();
+    let stored = stored.into_iter().map(|one| Arrived { completion: one.completion, model: one.model, replayed: true });
+    let result =
+        drive(job, stored.collect(), &owners, draw_all(job.models, &requests, sink), &mut drawn, log, interrupt, tell)
+            .await;
+    // However it ended: what has arrived was paid for.
+    drawn.close();
+    let mut late = Vec::new();
+    while let Ok(event) = drawn.try_recv() {
+        late.extend(if let Drawn::Sample(completion) = event { Some(completion) } else { None });
+    }
+    log.arrived(&late.iter().map(|completion| (owners[completion.index], completion)).collect::<Vec<_>>());
+    let mut samples = result?;
+    if samples.list.is_empty() && samples.spent.is_none() && !samples.lost.is_empty() {
+        return Err(samples.lost.remove(0).1.into());
+    }
+    samples.stopped = samples.list.len() + samples.lost.len() < job.samples;
+    samples.list.sort_by_key(|sample| sample.completion.index);
+    Ok(samples)
+}
 
+/// Takes in what is drawn, has it stored and judged, and decides when it is enough.
+#[expect(clippy::too_many_arguments, reason = "it is the second half of `draw`")]
+async fn drive(
+    job: &Job<'_>,
+    stored: Vec<Arrived>,
+    owners: &[usize],
+    drawing: impl Future<Output = Result<(), ModelError>>,
+    drawn: &mut mpsc::UnboundedReceiver<Drawn>,
+    log: &mut Log,
+    interrupt: &Interrupt,
+    tell: &mut (dyn FnMut(Event) + Send),
+) -> Result<Samples, DrawError> {
+    let mut drawing = Box::pin(drawing);
+    let mut drawing_result: Option<Result<(), ModelError>> = None;
     let mut extracting: JoinSet<Extracted> = JoinSet::new();
     let mut queue = Queue::new(job.validator.clone(), job.checks.clone(), job.jobs);
-    let mut pool = Pool { samples: Samples::default(), waiting: HashMap::new(), tokens: 0 };
+    let mut pool = Pool { samples: Samples::default(), waiting: HashMap::new(), replaying: 0, tokens: 0 };
     let deadline = job.budget.seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
+    for sample in stored {
+        pool.look(job, sample, &mut extracting, tell);
+    }
 
+    let mut events = Vec::new();
     loop {
         let channel_open = !drawn.is_closed() || !drawn.is_empty();
         if drawing_result.is_some() && !channel_open && extracting.is_empty() && queue.outstanding() == 0 {
             break;
         }
+        // Where the first that passes ends the build, one that is there already may do: nothing is asked for before.
+        let is_held = job.stop == Stop::First && pool.replaying > 0;
         tokio::select! {
             biased;
-            () = interrupt.wait() => {
-                drawn.close();
-                return Err(DrawError::Interrupted);
-            }
-            Some(event) = drawn.recv() => match event {
-                Drawn::Tokens(count) => {
-                    pool.tokens += count as u64;
-                    tell(Event::Tokens { spec: job.spec.name.clone(), count });
+            () = interrupt.wait() => return Err(DrawError::Interrupted),
+            1.. = drawn.recv_many(&mut events, AT_ONCE) => {
+                let arrived: Vec<_> = events
+                    .iter()
+                    .filter_map(|event| if let Drawn::Sample(completion) = event { Some(completion) } else { None })
+                    .map(|completion| (owners[completion.index], completion))
+                    .collect();
+                if !log.arrived(&arrived) {
+                    pool.samples.unstored = true;
+                    drawn.close();
                 }
-                Drawn::Failed { index, error } => {
-                    tell(Event::SampleFailed { spec: job.spec.name.clone(), index, reason: error.to_string() });
-                    pool.samples.lost.push((index, error));
-                }
-                Drawn::Sample(completion) => {
-                    log.completion(&completion);
-                    tell(Event::Sampled {
-                        spec: job.spec.name.clone(),
-                        index: completion.index,
-                        tokens: completion.completion_tokens,
-                    });
-                    let model = owner(&requests, completion.index);
-                    let spec = job.spec.clone();
-                    extracting.spawn_blocking(move || {
-                        let found = candidate::from_completion(&completion.text, completion.finish, &spec);
-                        let found = found.map(|candidate| {
-                            let program = Program::of(&candidate);
-                            (candidate, program)
-                        });
-                        Extracted { completion, model, found }
-                    });
+                for event in events.drain(..) {
+                    match event {
+                        Drawn::Tokens(count) => {
+                            pool.tokens += count as u64;
+                            tell(Event::Tokens { spec: job.spec.name.clone(), count });
+                        }
+                        Drawn::Failed { index, error } => {
+                            let reason = error.to_string();
+                            tell(Event::SampleFailed { spec: job.spec.name.clone(), index, reason });
+                            pool.samples.lost.push((index, error));
+                        }
+                        Drawn::Sample(completion) => {
+                            let model = owners[completion.index];
+                            pool.look(job, Arrived { completion, model, replayed: false }, &mut extracting, tell);
+                        }
+                    }
                 }
             },
             Some(extracted) = extracting.join_next(), if !extracting.is_empty() => {
-                let Extracted { completion, model, found } = extracted.expect("looking for Rust does not panic");
+                let Extracted { sample, found } = extracted.expect("looking for Rust does not panic");
                 match found {
                     Ok((candidate, program)) => {
-                        queue.submit_program(completion.index, candidate.clone(), program);
-                        pool.waiting.insert(completion.index, Waiting { completion, model, candidate });
+                        queue.submit_program(sample.completion.index, candidate.clone(), program);
+                        pool.waiting.insert(sample.completion.index, Waiting { sample, candidate });
                     }
-                    Err(verdict) => pool.push(job, completion, model, None, verdict, log, tell),
+                    Err(verdict) => pool.push(job, sample, None, verdict, log, tell),
                 }
             }
             Some(judged) = queue.next(), if queue.outstanding() > 0 => {
                 let judged = judged?;
-                let Waiting { completion, model, candidate } =
+                let Waiting { sample, candidate } =
                     pool.waiting.remove(&judged.id).expect("only what waits is judged");
-                pool.push(job, completion, model, Some(candidate), judged.verdict, log, tell);
+                pool.push(job, sample, Some(candidate), judged.verdict, log, tell);
                 if pool.satisfied(job.stop) {
                     drawn.close();
+                    // Nothing was asked for yet, or what was is dropped.
+                    drawing_result.get_or_insert(Ok(()));
                 }
             }
-            result = &mut drawing, if drawing_result.is_none() => drawing_result = Some(result),
+            result = &mut drawing, if drawing_result.is_none() && !is_held => drawing_result = Some(result),
             () = sleep_until(deadline), if deadline.is_some() && pool.samples.spent.is_none() && drawing_result.is_none() => {
                 pool.samples.spent = Some(format!("budget.seconds ({})", job.budget.seconds.unwrap_or_default()));
                 drawn.close();
@@ -174,18 +232,12 @@ pub(super) async fn draw(
             drawn.close();
         }
     }
-    let mut samples = pool.samples;
-    if samples.list.is_empty()
+    if pool.samples.list.is_empty()
         && let Some(Err(error)) = drawing_result
     {
         return Err(error.into());
     }
-    if samples.list.is_empty() && samples.spent.is_none() && !samples.lost.is_empty() {
-        return Err(samples.lost.remove(0).1.into());
-    }
-    samples.stopped = samples.list.len() + samples.lost.len() < job.samples;
-    samples.list.sort_by_key(|sample| sample.completion.index);
-    Ok(samples)
+    Ok(pool.samples)
 }
 
 /// What has been drawn and found so far.
@@ -193,36 +245,63 @@ struct Pool {
     samples: Samples,
     /// The samples whose candidates are being judged, by index.
     waiting: HashMap<usize, Waiting>,
+    /// Samples from the ledger that have no verdict yet.
+    replaying: usize,
     tokens: u64,
 }
 
 /// A sample whose candidate is being judged.
 struct Waiting {
-    completion: Completion,
-    model: usize,
+    sample: Arrived,
     candidate: Candidate,
 }
 
 impl Pool {
+    /// Has the Rust in a sample looked for.
+    fn look(
+        &mut self,
+        job: &Job<'_>,
+        sample: Arrived,
+        extracting: &mut JoinSet<Extracted>,
+        tell: &mut (dyn FnMut(Event) + Send),
+    ) {
+        self.replaying += usize::from(sample.replayed);
+        tell(Event::Sampled {
+            spec: job.spec.name.clone(),
+            index: sample.completion.index,
+            tokens: sample.completion.completion_tokens,
+            replayed: sample.replayed,
+        });
+        let spec = job.spec.clone();
+        extracting.spawn_blocking(move || {
+            let found = candidate::from_completion(&sample.completion.text, sample.completion.finish, &spec);
+            let found = found.map(|candidate| {
+                let program = Program::of(&candidate);
+                (candidate, program)
+            });
+            Extracted { sample, found }
+        });
+    }
+
     /// Takes in a sample with its verdict.
-    #[expect(clippy::too_many_arguments, reason = "they are the fields of one sample")]
     fn push(
         &mut self,
         job: &Job<'_>,
-        completion: Completion,
-        model: usize,
+        sample: Arrived,
         candidate: Option<Candidate>,
         verdict: Verdict,
-        log: &mut SampleLog,
+        log: &mut Log,
         tell: &mut (dyn FnMut(Event) + Send),
     ) {
-        log.verdict(completion.index, candidate.as_ref(), &verdict);
+        let Arrived { completion, model, replayed } = sample;
+        self.replaying -= usize::from(replayed);
+        log.judged(completion.index, candidate.as_ref(), &verdict);
         tell(Event::Judged {
             spec: job.spec.name.clone(),
             candidate: (completion.index + 1).to_string(),
             verdict: verdict.clone(),
         });
-        self.samples.list.push(Sample { completion, model, candidate, verdict });
+        self.samples.list.push(Sample { completion, model, replayed, candidate, verdict });
     }
 
     fn satisfied(&self, stop: Stop) -> bool {
@@ -236,10 +315,11 @@ impl Pool {
 /// Draws from every model at once; an error only when none of them could be sampled.
 async fn draw_all(
     models: &[Arc<dyn Model>],
-    requests: &[Request<'_>],
+    requests: &[(usize, Request<'_>)],
     sink: mpsc::UnboundedSender<Drawn>,
 ) -> Result<(), ModelError> {
-    let draws = models.iter().zip(requests).filter(|(_, request)| request.count > 0).map(|(model, request)| {
+    let draws = requests.iter().map(|(model, request)| {
+        let model = &models[*model];
         let sink = sink.clone();
         async move {
             let failed = sink.clone();
@@ -284,8 +364,22 @@ fn shares(samples: usize, models: usize) -> Vec<(usize, usize)> {
         .collect()
 }
 
-fn owner(requests: &[Request<'_>], index: usize) -> usize {
-    requests.iter().position(|request| (request.first..request.first + request.count).contains(&index)).unwrap_or(0)
+/// For each sample, which of the models it is drawn from.
+fn owners(samples: usize, models: usize) -> Vec<usize> {
+    let shares = shares(samples, models);
+    shares.into_iter().enumerate().flat_map(|(model, (_, count))| std::iter::repeat_n(model, count)).collect()
+}
+
+/// The samples still to be drawn, as few requests: for each its model, its first index and how many.
+fn runs(missing: &[usize], owners: &[usize]) -> Vec<(usize, usize, usize)> {
+    let mut runs: Vec<(usize, usize, usize)> = Vec::new();
+    for &index in missing {
+        match runs.last_mut() {
+            Some((model, first, count)) if *model == owners[index] && *first + *count == index => *count += 1,
+            _ => runs.push((owners[index], index, 1)),
+        }
+    }
+    runs
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
@@ -304,5 +398,14 @@ mod tests {
         assert_eq!(shares(8, 1), [(0, 8)]);
         assert_eq!(shares(8, 3), [(0, 3), (3, 3), (6, 2)]);
         assert_eq!(shares(1, 2), [(0, 1), (1, 0)]);
+        assert_eq!(owners(8, 3), [0, 0, 0, 1, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn what_is_missing_is_asked_for_in_runs_and_nothing_else_is() {
+        let owners = owners(8, 2);
+        assert_eq!(runs(&[0, 1, 2, 3, 4, 5, 6, 7], &owners), [(0, 0, 4), (1, 4, 4)]);
+        assert_eq!(runs(&[1, 3, 4, 7], &owners), [(0, 1, 1), (0, 3, 1), (1, 4, 1), (1, 7, 1)]);
+        assert!(runs(&[], &owners).is_empty());
     }
 }

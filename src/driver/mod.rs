@@ -4,6 +4,7 @@ mod build;
 mod doctor;
 mod draw;
 mod inputs;
+mod log;
 mod models;
 mod specs;
 mod validate;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, ExitCode};
 use crate::event::{Event, Finished};
 use crate::interrupt::Interrupt;
+use crate::ledger::Ledger;
 use crate::model::Model;
 use crate::options::Options;
 use crate::prompt::Templates;
@@ -65,6 +67,7 @@ pub struct Session {
     tell: Tell,
     templates: Templates,
     validator: Option<Arc<Validator>>,
+    ledger: Option<Arc<Ledger>>,
     /// Models in use, by `provider/name` as configured; the empty name is the one llmc chose.
     models: Vec<(String, Arc<dyn Model>)>,
 }
@@ -79,7 +82,7 @@ impl Session {
     /// A session that renders no prompt of its own: the workspace's templates are not even read.
     fn bare(workspace: Workspace, options: Options, interrupt: Interrupt, tell: Tell) -> Result<Self, Error> {
         let templates = Templates::load(None)?;
-        Ok(Self { workspace, options, interrupt, tell, templates, validator: None, models: Vec::new() })
+        Ok(Self { workspace, options, interrupt, tell, templates, validator: None, ledger: None, models: Vec::new() })
     }
 
     /// Tells an event.

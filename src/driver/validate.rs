@@ -560,6 +560,7 @@ impl Bench {
             spec: self.target.loaded.spec.name.clone(),
             status,
             sampled: self.sampled,
+            replayed: 0,
             parsed: self.parsed,
             compiled: self.compiled,
             passed: self.passed,

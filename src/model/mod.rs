@@ -8,6 +8,7 @@ pub mod download;
 pub mod embedded;
 pub mod gguf;
 pub mod openai;
+pub mod price;
 pub mod sampling;
 pub mod stop;
 

@@ -180,10 +180,15 @@ impl Human {
                     GREEN,
                     "Built",
                     &format!(
-                        "{}: {} of {} passed; sample {sample} is {path}{} ({:.1} s, {})",
+                        "{}: {} of {}{} passed; sample {sample} is {path}{} ({:.1} s, {})",
                         finished.spec,
                         finished.passed,
                         count(finished.sampled, "sample"),
+                        if finished.replayed > 0 {
+                            format!(", {} from the ledger,", finished.replayed)
+                        } else {
+                            String::new()
+                        },
                         commit.unwrap_or_default(),
                         finished.seconds,
                         count(finished.tokens, "token"),

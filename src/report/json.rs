@@ -37,9 +37,9 @@ fn to_json(event: &Event) -> Value {
             json!({"event": "started", "spec": spec, "samples": samples, "model": model})
         }
         Event::Tokens { spec, count } => json!({"event": "tokens", "spec": spec, "count": count}),
-        Event::Sampled { spec, index, tokens } => {
-            json!({"event": "sampled", "spec": spec, "sample": index + 1, "tokens": tokens})
-        }
+        Event::Sampled { spec, index, tokens, replayed } => json!({
+            "event": "sampled", "spec": spec, "sample": index + 1, "tokens": tokens, "replayed": replayed,
+        }),
         Event::SampleFailed { spec, index, reason } => {
             json!({"event": "sample_failed", "spec": spec, "sample": index + 1, "reason": reason})
         }
@@ -78,7 +78,7 @@ fn finished_to_json(finished: &Finished) -> Value {
         "event": "finished", "spec": finished.spec, "status": finished.status, "sampled": finished.sampled,
         "parsed": finished.parsed, "compiled": finished.compiled, "passed": finished.passed, "clusters": clusters,
         "chosen": chosen, "commit": finished.commit, "seconds": (finished.seconds * 1000.0).round() / 1000.0,
-        "tokens": finished.tokens, "reason": finished.reason,
+        "tokens": finished.tokens, "reason": finished.reason, "replayed": finished.replayed,
     })
 }
 
@@ -109,6 +109,7 @@ mod tests {
             spec: "slug".into(),
             status: Status::Built,
             sampled: 8,
+            replayed: 3,
             parsed: 7,
             compiled: 6,
             passed: 5,
@@ -121,7 +122,7 @@ mod tests {
         });
         assert_eq!(
             to_json(&event).to_string(),
-            r#"{"event":"finished","spec":"slug","status":"built","sampled":8,"parsed":7,"compiled":6,"passed":5,"clusters":[{"size":5,"passed":true},{"size":1,"passed":false}],"chosen":{"sample":3,"path":"generated/src/slug.rs"},"commit":"abc","seconds":1.235,"tokens":900,"reason":null,"v":1}"#
+            r#"{"event":"finished","spec":"slug","status":"built","sampled":8,"parsed":7,"compiled":6,"passed":5,"clusters":[{"size":5,"passed":true},{"size":1,"passed":false}],"chosen":{"sample":3,"path":"generated/src/slug.rs"},"commit":"abc","seconds":1.235,"tokens":900,"reason":null,"replayed":3,"v":1}"#
         );
     }
 }

@@ -16,6 +16,8 @@ mod freeze;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod hostile;
 mod house;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod ledger;
 mod model;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod proxy;

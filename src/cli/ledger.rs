@@ -1,0 +1,142 @@
+//! `llmc ledger`: everything that was sampled in a workspace, what it adds up to, and what can go.
+
+use std::collections::HashSet;
+
+use serde_json::json;
+
+use super::Output;
+use super::args::{GcArgs, LedgerAction};
+use crate::digest::sha256;
+use crate::driver::Session;
+use crate::error::{Error, ExitCode};
+use crate::ledger::{Day, Ledger};
+use crate::provenance::Provenance;
+use crate::report::{count, printable};
+use crate::workspace::paths;
+
+/// Runs one action on the workspace's ledger.
+pub(super) fn ledger(session: &Session, action: &LedgerAction, output: &Output) -> Result<ExitCode, Error> {
+    let Some(ledger) = Ledger::open_to_read(&session.workspace.local_path())? else {
+        if let LedgerAction::Gc(_) | LedgerAction::Stats = action
+            && !output.is_json()
+        {
+            Output::note("nothing was sampled in this workspace yet");
+        }
+        return Ok(ExitCode::Done);
+    };
+    if let Some(name) = ledger.set_aside() {
+        Output::note(&format!("warning: the ledger was damaged: it is now `.llmc/{name}`, and a new one was begun"));
+    }
+    match action {
+        LedgerAction::Export(_) => ledger.export(&mut |sample| Output::data(&format!("{sample}\n")))?,
+        LedgerAction::Stats => stats(&ledger.days()?, output),
+        LedgerAction::Gc(args) => gc(session, &ledger, args, output)?,
+    }
+    Ok(ExitCode::Done)
+}
+
+fn stats(days: &[Day], output: &Output) {
+    if output.is_json() {
+        for day in days {
+            Output::json_line(json!({
+                "event": "spending", "day": day.day, "model": day.model, "samples": day.samples, "judged": day.judged,
+                "passed": day.passed, "prompt_tokens": day.prompt_tokens, "completion_tokens": day.completion_tokens,
+                "usd": day.usd_micros as f64 / 1e6, "unpriced": day.unpriced,
+            }));
+        }
+        return;
+    }
+    let mut rows = vec![["day", "model", "samples", "pass rate", "prompt", "generated", "usd"].map(str::to_owned)];
+    rows.extend(days.iter().map(row));
+    let widths: Vec<usize> =
+        (0..7).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            // Words to the left, numbers to the right.
+            let padded = if column < 2 { format!("{cell:width$}") } else { format!("{cell:>width$}") };
+            line.push_str(&padded);
+            line.push_str("  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    Output::data(&printable(&text));
+}
+
+fn row(day: &Day) -> [String; 7] {
+    let rate = match day.judged {
+        0 => "-".to_owned(),
+        judged => format!("{:.0}%", day.passed as f64 / judged as f64 * 100.0),
+    };
+    let usd = match day.unpriced {
+        unpriced if unpriced == day.samples => "-".to_owned(),
+        0 => format!("{:.4}", day.usd_micros as f64 / 1e6),
+        unpriced => format!("{:.4} and {unpriced} unknown", day.usd_micros as f64 / 1e6),
+    };
+    [
+        day.day.clone(),
+        day.model.clone(),
+        day.samples.to_string(),
+        rate,
+        day.prompt_tokens.to_string(),
+        day.completion_tokens.to_string(),
+        usd,
+    ]
+}
+
+fn gc(session: &Session, ledger: &Ledger, args: &GcArgs, output: &Output) -> Result<(), Error> {
+    let Some(_lock) = session.workspace.try_lock()? else {
+        return Err(Error::new(ExitCode::Usage, "another llmc builds in this workspace")
+            .hint("run it again when that has ended: a build may need what would be removed"));
+    };
+    let old = ledger.older_than(args.older_than, &artifacts(session)?, args.keep_chosen)?;
+    let what = format!("{} older than {}", count(old.len(), "sample"), count(args.older_than as usize, "day"));
+    if args.yes && !old.is_empty() {
+        ledger.remove(&old)?;
+    }
+    if output.is_json() {
+        Output::json_line(json!({
+            "event": "gc", "samples": old.len(), "bytes": old.bytes, "kept": old.kept, "removed": args.yes,
+        }));
+    } else if args.yes {
+        Output::note(&format!("removed {what}"));
+    } else {
+        let kilobytes = old.bytes.div_ceil(1000);
+        let kept = format!("{} as old stay, since an artifact came from them", old.kept);
+        Output::note(&format!("would remove {what} ({kilobytes} kB of text); {kept}"));
+        if !old.is_empty() {
+            Output::note("what is removed is gone, and would be drawn again; `--yes` removes it");
+        }
+    }
+    Ok(())
+}
+
+/// The digests of the completions that the workspace's artifacts came from.
+fn artifacts(session: &Session) -> Result<HashSet<String>, Error> {
+    let folder = session.workspace.path(paths::PROVENANCE);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashSet::new()),
+        Err(error) => return Err(unreadable(paths::PROVENANCE).cause(error)),
+    };
+    let mut digests = HashSet::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| unreadable(paths::PROVENANCE).cause(error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.ends_with(".json") {
+            continue;
+        }
+        let path = format!("{}/{name}", paths::PROVENANCE);
+        let bytes = std::fs::read(entry.path()).map_err(|error| unreadable(&path).cause(error))?;
+        let provenance = Provenance::read(&bytes).map_err(|error| unreadable(&path).cause(error))?;
+        digests.insert(sha256(provenance.completion.text));
+    }
+    Ok(digests)
+}
+
+fn unreadable(path: &str) -> Error {
+    Error::new(ExitCode::Difference, format!("failed to read `{path}`"))
+        .hint("nothing was removed: without it llmc can't know which samples your artifacts came from")
+}

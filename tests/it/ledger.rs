@@ -1,0 +1,311 @@
+//! The ledger with real processes: several at once, killed at any moment, and builds that go on from it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use llmc::ledger::{Ledger, Phase, Record, Start};
+use llmc::model::{Completion, Finish, Identity, Parameters};
+use llmc::prompt::Prompt;
+
+use crate::env::{Run, TestEnv};
+use crate::server::{Reply, Server};
+
+const SPEC: &str = r#"llmc: 1
+name: double
+description: Twice a number.
+signature: "pub fn double(n: i32) -> i32"
+examples:
+  - call: double(2)
+    returns: 4
+  - call: double(3)
+    returns: 6
+sampling: { samples: 8 }
+"#;
+
+const RIGHT: &str = "```rust\npub fn double(n: i32) -> i32 { n * 2 }\n```";
+const WRONG: &str = "```rust\npub fn double(n: i32) -> i32 { n * n }\n```";
+
+fn env(url: &str) -> TestEnv {
+    let env = TestEnv::with_server(url);
+    env.write("specs/double.yaml", SPEC);
+    env
+}
+
+/// The seeds in the requests: each sample has its own, so they tell which were asked for.
+fn seeds(server: &Server) -> Vec<u64> {
+    server.received().iter().map(|request| request.json()["seed"].as_u64().unwrap()).collect()
+}
+
+fn build(env: &TestEnv, more: &[&str], code: i32) -> serde_json::Value {
+    env.llmc(&[&["build", "--message-format", "json"], more].concat()).expect(code).finished()
+}
+
+#[test]
+fn a_second_build_of_the_same_prompt_asks_for_nothing_and_more_samples_only_for_those() {
+    let server = Server::script(vec![Reply::chat(WRONG)]);
+    let env = env(&server.url);
+    let finished = build(&env, &[], 3);
+    assert_eq!((&finished["sampled"], &finished["replayed"]), (&8.into(), &0.into()));
+    let finished = build(&env, &[], 3);
+    assert_eq!((&finished["sampled"], &finished["replayed"], &finished["tokens"]), (&8.into(), &8.into(), &0.into()));
+    assert_eq!(server.received().len(), 8);
+    let told = env.llmc(&["build"]).expect(3).stderr;
+    assert!(told.contains("8 of them were in the ledger; `--no-cache` draws them afresh"), "{told}");
+
+    let finished = build(&env, &["-n", "11"], 3);
+    assert_eq!((&finished["sampled"], &finished["replayed"]), (&11.into(), &8.into()));
+    let mut seeds = seeds(&server);
+    assert_eq!(seeds.len(), 11);
+    seeds.sort_unstable();
+    seeds.dedup();
+    assert_eq!(seeds.len(), 11, "a sample was asked for twice");
+
+    // Other checks judge the same samples.
+    env.write(
+        "specs/double.yaml",
+        &SPEC.replace("call: double(3)\n    returns: 6", "call: double(3)\n    returns: 9\n    hidden: true"),
+    );
+    let finished = build(&env, &[], 0);
+    assert_eq!((&finished["sampled"], &finished["replayed"], &finished["passed"]), (&8.into(), &0.into(), &8.into()));
+}
+
+#[test]
+fn no_cache_draws_afresh_and_keeps_what_was_there() {
+    let server = Server::script(vec![Reply::chat(RIGHT)]);
+    let env = env(&server.url);
+    build(&env, &["-n", "3"], 0);
+    let finished = build(&env, &["-n", "3", "--no-cache"], 0);
+    assert_eq!((&finished["sampled"], &finished["replayed"]), (&3.into(), &0.into()));
+    assert_eq!(server.received().len(), 6);
+}
+
+#[test]
+fn stop_first_asks_for_nothing_when_a_sample_that_is_there_passes() {
+    let server = Server::answering(|_, number| Reply::chat(if number == 1 { RIGHT } else { WRONG }));
+    let env = env(&server.url);
+    build(&env, &["-n", "4", "--no-commit"], 0);
+    std::fs::remove_dir_all(env.path("generated")).unwrap();
+    let finished = build(&env, &["-n", "64", "--stop", "first"], 0);
+    assert_eq!(finished["passed"], 1);
+    assert_eq!(server.received().len(), 4);
+}
+
+#[test]
+fn a_build_that_was_killed_is_gone_on_with_and_only_what_is_missing_is_asked_for() {
+    for arrived in [1, 3, 7] {
+        // So many are answered at once, the others not while the first build lives.
+        let killed = Arc::new(AtomicUsize::new(0));
+        let server = {
+            let killed = killed.clone();
+            Server::answering(move |_, number| {
+                if number >= arrived {
+                    let started = Instant::now();
+                    while killed.load(Ordering::SeqCst) == 0 && started.elapsed() < Duration::from_secs(60) {
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                }
+                Reply::chat(RIGHT)
+            })
+        };
+        let env = env(&server.url);
+        let mut child = env.command(&["build", "--message-format", "json"]).stdout(Stdio::piped()).spawn().unwrap();
+        let events = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let sampled = events.filter(|line| line.contains(r#""event":"sampled""#));
+        assert_eq!(sampled.take(arrived).count(), arrived);
+        kill(&mut child);
+        let first = seeds(&server);
+        killed.store(1, Ordering::SeqCst);
+
+        let finished = build(&env, &[], 0);
+        assert_eq!((&finished["sampled"], &finished["replayed"]), (&8.into(), &arrived.into()));
+        // The first requests that came were answered; the second build asked for all others, and only for them.
+        let all = seeds(&server);
+        let mut asked_again: Vec<u64> = all[first.len()..].to_vec();
+        assert_eq!(asked_again.len(), 8 - arrived);
+        asked_again.extend(&first[..arrived]);
+        asked_again.sort_unstable();
+        asked_again.dedup();
+        assert_eq!(asked_again.len(), 8, "after {arrived}: a sample was drawn twice, or lost");
+        assert_eq!(env.git(&["status", "--porcelain", "generated", "specs"]), "");
+    }
+}
+
+fn kill(child: &mut Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+// ---- processes that only write ----
+
+const FOLDER: &str = "LLMC_TEST_LEDGER";
+
+fn completion(index: usize) -> Completion {
+    Completion {
+        index,
+        text: format!("{index} {}", "x".repeat(500)),
+        finish: Finish::Stop,
+        prompt_tokens: 1,
+        completion_tokens: 2,
+        temperature: 0.5,
+        style: "chat".into(),
+        milliseconds: 3,
+    }
+}
+
+fn begin(folder: &Path, name: &str) -> Record {
+    let model = Identity { provider: "openai".into(), name: name.into(), digest: None, facts: vec![] };
+    let prompt = Prompt {
+        template: "t".into(),
+        template_digest: "d".into(),
+        system: "s".into(),
+        user: "u".into(),
+        opening: String::new(),
+        continuation: None,
+    };
+    let start = Start {
+        spec: "double",
+        run: "double-1",
+        inputs: "i",
+        checks: "c",
+        wanted: 1,
+        phase: Phase::Fresh,
+        prompt: &prompt,
+        parameters: &Parameters { temperature: None, top_p: 0.95, max_tokens: None, seed: 1 },
+        models: &[&model],
+        afresh: false,
+    };
+    Record::begin(Arc::new(Ledger::open(folder).unwrap()), &start).unwrap()
+}
+
+/// Not a test but the program of the processes below: stores samples, and says of each when it is stored.
+#[test]
+#[ignore = "the program of other tests"]
+fn writer() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let (name, count) = (std::env::var("LLMC_TEST_NAME").unwrap(), std::env::var("LLMC_TEST_COUNT").unwrap());
+    let mut record = begin(Path::new(&folder), &name);
+    for index in 0..count.parse().unwrap() {
+        record.arrived(&[(0, &completion(index))]).unwrap();
+        println!("stored {index}");
+    }
+}
+
+fn start_writer(folder: &Path, name: &str, count: usize) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "ledger::writer", "--ignored", "--nocapture"])
+        .env(FOLDER, folder)
+        .env("LLMC_TEST_NAME", name)
+        .env("LLMC_TEST_COUNT", count.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// The indices below `most` that the ledger has of a model.
+fn found(folder: &Path, name: &str, most: usize) -> Vec<usize> {
+    let wanted: Vec<_> = (0..most).map(|index| (index, 0)).collect();
+    let (stored, unreadable) = begin(folder, name).replay(&wanted).unwrap();
+    assert_eq!(unreadable, 0);
+    for one in &stored {
+        assert_eq!(one.completion, completion(one.completion.index));
+    }
+    stored.iter().map(|one| one.completion.index).collect()
+}
+
+#[test]
+fn processes_that_write_at_once_do_not_disturb_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    // All of them also make the file at once.
+    let names = ["a", "b", "c", "a"];
+    let writers: Vec<Child> = names.iter().map(|name| start_writer(folder.path(), name, 40)).collect();
+    for writer in writers {
+        Run::from(writer.wait_with_output().unwrap()).expect(0);
+    }
+    for name in ["a", "b", "c"] {
+        assert_eq!(found(folder.path(), name, 41), (0..40).collect::<Vec<_>>(), "{name}");
+    }
+    // Two drew the samples of `a`: both are kept.
+    let recorded = Ledger::open(folder.path()).unwrap();
+    assert_eq!(recorded.set_aside(), None);
+}
+
+#[test]
+fn what_was_stored_survives_a_kill_at_any_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random: u64 = 4711;
+    for round in 0..20 {
+        let name = format!("model-{round}");
+        let mut writer = start_writer(folder.path(), &name, 100_000);
+        let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines().map_while(Result::ok);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let until = (random >> 33) as usize % 25;
+        let is_last = |line: &String| line.ends_with(&format!("stored {until}"));
+        assert!(lines.any(|line| is_last(&line)), "the writer ended");
+        kill(&mut writer);
+        // What it could still say before it died counts as well.
+        let told = lines.filter_map(|line| line.split("stored ").nth(1)?.parse::<usize>().ok()).last().unwrap_or(until);
+        let found = found(folder.path(), &name, told + 3);
+        assert!(found.len() > told && found[..=told].iter().copied().eq(0..=told), "{told}: {found:?}");
+        assert_eq!(Ledger::open(folder.path()).unwrap().set_aside(), None);
+    }
+}
+
+// ---- what can go wrong with the file ----
+
+#[test]
+fn without_a_ledger_what_is_free_is_built_with_a_warning() {
+    let server = Server::script(vec![Reply::chat(RIGHT)]);
+    let env = env(&server.url);
+    std::fs::create_dir_all(env.path(".llmc/ledger.db")).unwrap();
+    let run = env.llmc(&["build", "-n", "2"]).expect(0);
+    assert!(run.stderr.contains("Warning samples are not stored: failed to read `.llmc/ledger.db`"), "{run}");
+}
+
+#[test]
+fn a_corrupt_ledger_is_told_of_and_the_build_goes_on() {
+    let server = Server::script(vec![Reply::chat(RIGHT)]);
+    let env = env(&server.url);
+    env.write(".llmc/ledger.db", &"garbage ".repeat(500));
+    let run = env.llmc(&["build", "-n", "2"]).expect(0);
+    let told = "`.llmc/ledger.db` was damaged: it is now `.llmc/ledger.db.corrupt-1`, and a new one was begun";
+    assert!(run.stderr.contains(told), "{run}");
+    assert_eq!(env.read(".llmc/ledger.db.corrupt-1"), "garbage ".repeat(500));
+    assert_eq!(build(&env, &["-n", "2", "--no-cache"], 0)["sampled"], 2);
+}
+
+#[test]
+fn without_a_ledger_nothing_is_sampled_that_may_cost_money() {
+    // No server is there: nothing is asked.
+    let env = env("http://192.0.2.1:9");
+    std::fs::create_dir_all(env.path(".llmc/ledger.db")).unwrap();
+    let run = env.llmc(&["build", "-n", "2"]).expect(70);
+    assert!(run.stderr.contains("failed to read `.llmc/ledger.db`"), "{run}");
+    assert!(run.stderr.contains("nothing was sampled: samples that cost money are stored first"), "{run}");
+}
+
+#[test]
+fn the_ledger_is_added_up_exported_and_cleared_of_what_is_old() {
+    let server = Server::answering(|_, number| Reply::chat(if number == 1 { RIGHT } else { WRONG }));
+    let env = env(&server.url);
+    assert!(env.llmc(&["ledger", "stats"]).expect(0).stderr.contains("nothing was sampled in this workspace yet"));
+    build(&env, &["-n", "2"], 0);
+    let stats = env.llmc(&["ledger", "stats"]).expect(0).stdout;
+    let cells: Vec<&str> = stats.lines().nth(1).unwrap().split_whitespace().skip(1).collect();
+    assert_eq!(cells, ["openai/test", "2", "50%", "22", "14", "-"], "{stats}");
+    let stats = env.llmc(&["ledger", "stats", "--message-format", "json"]).expect(0).events();
+    assert_eq!((&stats[0]["samples"], &stats[0]["passed"]), (&2.into(), &1.into()));
+
+    let exported = env.llmc(&["ledger", "export"]).expect(0);
+    assert_eq!(exported.events().len(), 2);
+    assert!(exported.stdout.contains("n * 2") && !exported.stdout.contains(&env.root().display().to_string()));
+
+    let told = env.llmc(&["ledger", "gc"]).expect(0).stderr;
+    assert!(told.contains("would remove 0 samples older than 90 days"), "{told}");
+    assert!(env.llmc(&["ledger", "gc", "--older-than", "0d"]).expect(1).stderr.contains("a number of days from 1"));
+    env.llmc(&["ledger", "gc", "--older-than", "1d", "--yes"]).expect(0);
+    assert_eq!(env.llmc(&["ledger", "export"]).expect(0).events().len(), 2);
+}
