@@ -145,6 +145,7 @@ mod tests {
             temperature: 0.5,
             style: "chat".into(),
             milliseconds: 3,
+            ..Completion::default()
         };
         let mut log = SampleLog::begin(folder.path(), "slug", "embedded/x", "digest");
         log.completion(&completion);

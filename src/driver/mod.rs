@@ -20,6 +20,7 @@ use crate::error::{Error, ExitCode};
 use crate::event::{Event, Finished};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
+use crate::model::providers::Paces;
 use crate::options::Options;
 use crate::prompt::Templates;
 use crate::sandbox;
@@ -67,6 +68,8 @@ pub struct Session {
     validator: Option<Arc<Validator>>,
     /// Models in use, by `provider/name` as configured; the empty name is the one llmc chose.
     models: Vec<(String, Arc<dyn Model>)>,
+    /// How fast each server can be asked.
+    paces: Arc<Paces>,
 }
 
 impl Session {
@@ -79,7 +82,16 @@ impl Session {
     /// A session that renders no prompt of its own: the workspace's templates are not even read.
     fn bare(workspace: Workspace, options: Options, interrupt: Interrupt, tell: Tell) -> Result<Self, Error> {
         let templates = Templates::load(None)?;
-        Ok(Self { workspace, options, interrupt, tell, templates, validator: None, models: Vec::new() })
+        Ok(Self {
+            workspace,
+            options,
+            interrupt,
+            tell,
+            templates,
+            validator: None,
+            models: Vec::new(),
+            paces: Arc::default(),
+        })
     }
 
     /// Tells an event.

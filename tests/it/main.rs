@@ -15,6 +15,10 @@ mod env;
 mod freeze;
 mod house;
 mod model;
+#[cfg(unix)]
+mod programs;
+mod providers;
+mod providers_cli;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod proxy;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
