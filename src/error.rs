@@ -132,19 +132,14 @@ impl From<PromptError> for Error {
 
 impl From<ModelError> for Error {
     fn from(error: ModelError) -> Self {
-        match &error {
-            ModelError::Settings(_) => Self::of(ExitCode::Usage, &error),
-            ModelError::Unauthorized { .. } => Self::of(ExitCode::Provider, &error)
-                .hint("is the key in the environment the right one for this server?"),
-            ModelError::Unreachable { .. } => Self::of(ExitCode::Provider, &error)
-                .hint("is the server running? `llmc models` shows what can be reached"),
-            ModelError::Busy { .. } => {
-                Self::of(ExitCode::Provider, &error).hint("wait a little, or lower `concurrency` in llmc.yaml")
-            }
-            ModelError::Download(_)
-            | ModelError::Engine(_)
-            | ModelError::BadReply { .. }
-            | ModelError::Timeout { .. } => Self::of(ExitCode::Provider, &error),
+        let exit = match &error {
+            ModelError::Settings(_) | ModelError::Replay(_) => ExitCode::Usage,
+            _ => ExitCode::Provider,
+        };
+        let own = Self::of(exit, &error);
+        match error.hint() {
+            Some(hint) => own.hint(hint),
+            None => own,
         }
     }
 }

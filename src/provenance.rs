@@ -867,6 +867,7 @@ mod tests {
                 temperature: 0.8,
                 style: "opened".into(),
                 milliseconds: 1200,
+                ..Completion::default()
             },
             statistics: Statistics {
                 counts: Counts { sampled: 8, parsed: 8, compiled: 7, passed: 6 },

@@ -206,12 +206,10 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
         }
         Command::Models(args) => {
             // Models can be listed and fetched anywhere; a workspace adds its settings.
-            let options = match find_workspace(&cli.global) {
-                Ok(workspace) => options(cli, Some(&workspace), None)?,
-                Err(_) => options(cli, None, None)?,
-            };
+            let workspace = find_workspace(&cli.global).ok();
+            let options = options(cli, workspace.as_ref(), None)?;
             match &args.action {
-                None => models(&options, output).await,
+                None => models(&options, workspace.as_ref(), output).await,
                 Some(ModelsAction::Pull { model }) => {
                     driver::pull(&options, model, &output.teller(), &Interrupt::on_signal()).await?;
                     Ok(ExitCode::Done)
@@ -413,13 +411,18 @@ fn prompt(session: &Session, name: &str, from: &std::path::Path, output: &Output
     Ok(ExitCode::Done)
 }
 
-async fn models(options: &Options, output: &Output) -> Result<ExitCode, Error> {
-    let (listed, chosen) = driver::models(options).await;
+async fn models(options: &Options, workspace: Option<&Workspace>, output: &Output) -> Result<ExitCode, Error> {
+    let (listed, chosen) = driver::models(options, workspace, &output.teller()).await;
     if output.is_json() {
         for one in &listed {
             let value = json!({"event": "model", "model": one.name, "usable": one.usable, "state": one.state});
             Output::json_line(value);
         }
+        let (model, why) = match &chosen {
+            Ok(chosen) => (Some(chosen.model.as_str()), chosen.why.as_str()),
+            Err(error) => (None, error.message.as_str()),
+        };
+        Output::json_line(json!({"event": "chosen", "model": model, "why": why}));
         return Ok(ExitCode::Done);
     }
     let width = listed.iter().map(|one| one.name.chars().count()).max().unwrap_or_default();

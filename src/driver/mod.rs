@@ -22,6 +22,7 @@ use crate::event::{Event, Finished};
 use crate::interrupt::Interrupt;
 use crate::ledger::Ledger;
 use crate::model::Model;
+use crate::model::providers::Paces;
 use crate::options::Options;
 use crate::prompt::Templates;
 use crate::sandbox;
@@ -70,6 +71,8 @@ pub struct Session {
     ledger: Option<Arc<Ledger>>,
     /// Models in use, by `provider/name` as configured; the empty name is the one llmc chose.
     models: Vec<(String, Arc<dyn Model>)>,
+    /// How fast each server can be asked.
+    paces: Arc<Paces>,
 }
 
 impl Session {
@@ -82,7 +85,17 @@ impl Session {
     /// A session that renders no prompt of its own: the workspace's templates are not even read.
     fn bare(workspace: Workspace, options: Options, interrupt: Interrupt, tell: Tell) -> Result<Self, Error> {
         let templates = Templates::load(None)?;
-        Ok(Self { workspace, options, interrupt, tell, templates, validator: None, ledger: None, models: Vec::new() })
+        Ok(Self {
+            workspace,
+            options,
+            interrupt,
+            tell,
+            templates,
+            validator: None,
+            ledger: None,
+            models: Vec::new(),
+            paces: Arc::default(),
+        })
     }
 
     /// Tells an event.

@@ -48,6 +48,7 @@ fn completion(index: usize) -> Completion {
         temperature: 0.8,
         style: "chat".into(),
         milliseconds: 30,
+        ..Completion::default()
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::openai::{chain, http_client};
+use super::http::{chain, http_client};
 use super::{ModelError, gguf};
 use crate::digest::{Hasher, sha256};
 

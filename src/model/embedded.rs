@@ -384,6 +384,7 @@ impl<'m> Engine<'m> {
                 temperature: sample.temperature,
                 style: style.name.into(),
                 milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                ..Completion::default()
             }));
         };
         // The next sample that needs more than what the prompt alone gives.

@@ -1,26 +1,43 @@
-//! Models: what can be sampled. Each provider is one file behind [`Model`].
+//! Models: what can be sampled. Each provider is one file behind [`Model`], and a line in `providers`.
 //!
-//! A provider knows nothing of specs, Rust or validation: a prompt goes in, completions come out.
+//! A provider knows nothing of specs, Rust or validation: a prompt goes in, completions come out. What servers have in
+//! common is in `http` (a request), `pace` (how many), `trouble` (what a failure means) and `refusal` (parameters).
 
+pub mod answer;
+pub mod anthropic;
 pub mod choice;
+pub mod command;
 pub mod download;
+mod each;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+mod error;
 pub mod gguf;
+pub mod http;
+pub mod local;
 pub mod openai;
+pub mod pace;
 pub mod price;
+pub mod providers;
+pub mod reasoning;
+pub mod refusal;
+pub mod replay;
 pub mod sampling;
+pub mod secret;
+pub mod sse;
 pub mod stop;
+pub mod trouble;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::prompt::Prompt;
+
+pub use error::{ModelError, Wait};
 
 /// A boxed future, so that [`Model`] can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -103,7 +120,7 @@ pub enum Drawn {
 }
 
 /// One draw from a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Completion {
     /// The sample's index, from 0.
     pub index: usize,
@@ -121,72 +138,52 @@ pub struct Completion {
     pub style: String,
     /// From the request to the last token, in milliseconds.
     pub milliseconds: u64,
+    /// What the model thought before it answered, where that could be told from the answer.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reasoning: String,
+    /// Of the generated tokens, those for reasoning, as the server counts them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reasoning_tokens: usize,
+    /// Of the prompt's tokens, those that the server read from its cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached_tokens: usize,
+    /// Of the prompt's tokens, those that the server wrote to its cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_written_tokens: usize,
+    /// Whether the tokens were guessed, since the server did not count them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+    /// What it cost in US dollars, where the server says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usd: Option<f64>,
+    /// The model that answered, as the server calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_as: Option<String>,
+    /// What was asked for and had to be left out, since the server refuses it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Where the answer was begun with a code block, the end of the block is the end of the answer.
+fn end_of_block(stop: &mut Vec<String>, opening: &str) {
+    if stop.is_empty() && opening.trim_start().starts_with("```") {
+        stop.push("\n```".to_owned());
+    }
 }
 
 /// Why a completion ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Finish {
     /// The model was done.
+    #[default]
     Stop,
     /// It ran into `max_tokens` or the context's end.
     Length,
     /// The provider held the rest back.
     Filter,
-}
-
-/// Why a model could not be sampled.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum ModelError {
-    /// The name or the settings can't be used.
-    #[error("{0}")]
-    Settings(String),
-    /// A model file could not be had.
-    #[error("{0}")]
-    Download(String),
-    /// The model can't be run here: no engine, wrong file, out of memory.
-    #[error("{0}")]
-    Engine(String),
-    /// The server could not be reached.
-    #[error("can't reach {url}: {reason}")]
-    Unreachable {
-        /// The address asked.
-        url: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// The server refused the key.
-    #[error("{url} refused the key (HTTP {status})")]
-    Unauthorized {
-        /// The address asked.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-    },
-    /// The server wants us to wait.
-    #[error("{url} is busy (HTTP {status})")]
-    Busy {
-        /// The address asked.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-        /// How long it wants us to wait, if it says.
-        retry_after: Option<Duration>,
-    },
-    /// The server answered something else than a completion.
-    #[error("{url} answered {reason}")]
-    BadReply {
-        /// The address asked.
-        url: String,
-        /// What it answered, shortened, without secrets.
-        reason: String,
-    },
-    /// The server took too long.
-    #[error("{url} did not answer within {seconds} s")]
-    Timeout {
-        /// The address asked.
-        url: String,
-        /// The limit, in seconds.
-        seconds: u64,
-    },
 }

@@ -6,6 +6,7 @@
 mod diagnostic;
 mod interface;
 mod parse;
+mod providers;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ use serde::Serialize;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use interface::{Form, Function, Interface, Method, TypeDef};
 pub use parse::parse;
-pub use settings::{EmbeddedSettings, OpenAiSettings, Settings, Whose, parse_settings};
+pub use providers::{HeaderValue, PROVIDERS, ProviderSettings};
+pub use settings::{Settings, Whose, parse_settings};
 pub use yaml::{Place, Snippet};
 
 /// The JSON Schema of a spec file.

@@ -230,7 +230,7 @@ impl Reader {
     }
 
     /// Says that a value is of the wrong type; what is missing is shown at its key.
-    fn wrong_type(&mut self, key: At, node: &Node, name: &str, wanted: &str, help: Option<String>) {
+    pub(super) fn wrong_type(&mut self, key: At, node: &Node, name: &str, wanted: &str, help: Option<String>) {
         let is_empty = matches!(&node.value, Value::Scalar(scalar) if scalar.snippet.text.is_empty());
         let at = if is_empty { key } else { node.at };
         if !matches!(node.value, Value::Refused) {
@@ -258,7 +258,7 @@ impl Reader {
         Some(fields)
     }
 
-    fn items<'a>(&mut self, key: At, node: &'a Node, name: &str) -> &'a [Node] {
+    pub(super) fn items<'a>(&mut self, key: At, node: &'a Node, name: &str) -> &'a [Node] {
         match &node.value {
             Value::Sequence(items) => items,
             _ => {
@@ -292,7 +292,7 @@ impl Reader {
         }
     }
 
-    fn texts(&mut self, key: At, node: &Node, name: &str) -> Vec<(At, String)> {
+    pub(super) fn texts(&mut self, key: At, node: &Node, name: &str) -> Vec<(At, String)> {
         let mut texts: Vec<(At, String)> = Vec::new();
         let mut seen = BTreeSet::new();
         for (index, item) in self.items(key, node, name).iter().enumerate() {
@@ -349,7 +349,14 @@ impl Reader {
         None
     }
 
-    fn number(&mut self, key: At, node: &Node, name: &str, is_ok: fn(f64) -> bool, wanted: &str) -> Option<f64> {
+    pub(super) fn number(
+        &mut self,
+        key: At,
+        node: &Node,
+        name: &str,
+        is_ok: fn(f64) -> bool,
+        wanted: &str,
+    ) -> Option<f64> {
         if let Value::Scalar(scalar) = &node.value {
             let value = match scalar.resolve() {
                 Resolved::Int(value) => Some(value as f64),

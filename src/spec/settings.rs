@@ -1,17 +1,14 @@
 //! Settings files (`llmc.yaml`, and the user's own): the same YAML, the same way of telling mistakes.
 
+use std::collections::BTreeMap;
+
 use super::parse::Reader;
-use super::yaml::{self, At, Node};
+use super::providers::ProviderSettings;
+use super::yaml::{self, Node};
 use super::{Budget, Diagnostics, Sampling};
 
 /// The keys of a settings file.
 pub(super) const SETTINGS_KEYS: &[&str] = &["model", "sampling", "budget", "review", "providers", "unsandboxed"];
-/// The keys of `providers`.
-pub(super) const PROVIDER_KEYS: &[&str] = &["openai", "embedded"];
-/// The keys of `providers.openai`.
-pub(super) const OPENAI_KEYS: &[&str] = &["base_url", "api_key_env", "concurrency", "timeout_seconds"];
-/// The keys of `providers.embedded`.
-pub(super) const EMBEDDED_KEYS: &[&str] = &["file", "threads", "width"];
 
 /// Who wrote a settings file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,36 +28,10 @@ pub struct Settings {
     pub sampling: Sampling,
     /// Caps on one build.
     pub budget: Budget,
-    /// How OpenAI-compatible servers are reached.
-    pub openai: OpenAiSettings,
-    /// How embedded models are run.
-    pub embedded: EmbeddedSettings,
+    /// How each provider is reached, by its name.
+    pub providers: BTreeMap<String, ProviderSettings>,
     /// Whether to do without the sandbox. Only a user's own settings may say so.
     pub unsandboxed: Option<bool>,
-}
-
-/// `providers.openai`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OpenAiSettings {
-    /// The address that `/chat/completions` is appended to.
-    pub base_url: Option<String>,
-    /// The environment variable that holds the key.
-    pub api_key_env: Option<String>,
-    /// Requests in flight at once, from 1 to 1,000.
-    pub concurrency: Option<usize>,
-    /// Time for one completion, in seconds, from 1 to 86,400.
-    pub timeout_seconds: Option<u64>,
-}
-
-/// `providers.embedded`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EmbeddedSettings {
-    /// A GGUF file, or an https address of one.
-    pub file: Option<String>,
-    /// Threads to compute with, from 1 to 512.
-    pub threads: Option<usize>,
-    /// Samples decoded together, from 1 to 64.
-    pub width: Option<usize>,
 }
 
 /// Reads settings from the text of `path` (used in messages only), or tells every mistake.
@@ -99,7 +70,7 @@ impl Reader {
             self.error_with(node.at, "this version can't leave proposals", help);
         }
         if let Some((key, node)) = fields.get("providers") {
-            self.providers(key, node, &mut settings);
+            settings.providers = self.providers(key, node);
         }
         if let Some((key, node)) = fields.get("unsandboxed") {
             settings.unsandboxed = self.boolean(key, node, "unsandboxed");
@@ -109,62 +80,6 @@ impl Reader {
             }
         }
         settings
-    }
-
-    fn providers(&mut self, key: At, node: &Node, settings: &mut Settings) {
-        let Some(fields) = self.fields(key, node, "providers", PROVIDER_KEYS) else { return };
-        if let Some((key, node)) = fields.get("openai") {
-            settings.openai = self.openai(key, node);
-        }
-        if let Some((key, node)) = fields.get("embedded") {
-            settings.embedded = self.embedded(key, node);
-        }
-    }
-
-    fn openai(&mut self, key: At, node: &Node) -> OpenAiSettings {
-        let Some(fields) = self.fields(key, node, "openai", OPENAI_KEYS) else { return OpenAiSettings::default() };
-        let text = |reader: &mut Self, name: &str| {
-            let (key, node) = fields.get(name)?;
-            reader.text(key, node, name).map(|scalar| scalar.snippet.text.clone())
-        };
-        let base_url = text(self, "base_url");
-        if let (Some(url), Some((_, node))) = (&base_url, fields.get("base_url"))
-            && !url.starts_with("http://")
-            && !url.starts_with("https://")
-        {
-            self.error(node.at, "`base_url` must begin with http:// or https://");
-        }
-        let api_key_env = text(self, "api_key_env");
-        if let (Some(name), Some((_, node))) = (&api_key_env, fields.get("api_key_env"))
-            && !name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
-        {
-            let help =
-                "a key never stands in a file of a workspace: `api_key_env: MY_KEY`, and MY_KEY in the environment";
-            self.error_with(node.at, "`api_key_env` must be the name of an environment variable", help);
-        }
-        let mut integer = |name: &str, most: i128| {
-            let (key, node) = fields.get(name)?;
-            self.integer(key, node, name, 1, most)
-        };
-        OpenAiSettings {
-            base_url,
-            api_key_env,
-            concurrency: integer("concurrency", 1000).map(|value| value as usize),
-            timeout_seconds: integer("timeout_seconds", 86_400).map(|value| value as u64),
-        }
-    }
-
-    fn embedded(&mut self, key: At, node: &Node) -> EmbeddedSettings {
-        let Some(fields) = self.fields(key, node, "embedded", EMBEDDED_KEYS) else {
-            return EmbeddedSettings::default();
-        };
-        let file = fields.get("file").and_then(|(key, node)| self.text(key, node, "file"));
-        let file = file.map(|scalar| scalar.snippet.text.clone());
-        let mut integer = |name: &str, most: i128| {
-            let (key, node) = fields.get(name)?;
-            self.integer(key, node, name, 1, most).map(|value| value as usize)
-        };
-        EmbeddedSettings { file, threads: integer("threads", 512), width: integer("width", 64) }
     }
 }
 
@@ -180,11 +95,10 @@ mod tests {
         let settings = parse_settings("llmc.yaml", text.as_bytes(), Whose::Workspace).unwrap();
         assert_eq!(settings.model, ["openai/a", "embedded/0.5b"]);
         assert_eq!(settings.sampling.samples, Some(4));
-        assert_eq!(settings.openai.api_key_env.as_deref(), Some("MY_KEY"));
-        assert_eq!(
-            settings.embedded,
-            EmbeddedSettings { file: Some("~/m.gguf".into()), threads: None, width: Some(8) }
-        );
+        assert_eq!(settings.providers["openai"].api_key_env.as_deref(), Some("MY_KEY"));
+        let embedded =
+            ProviderSettings { file: Some("~/m.gguf".into()), width: Some(8), ..ProviderSettings::default() };
+        assert_eq!(settings.providers["embedded"], embedded);
         assert_eq!(parse_settings("llmc.yaml", b"# nothing\n", Whose::Workspace), Ok(Settings::default()));
     }
 

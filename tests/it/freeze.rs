@@ -63,6 +63,7 @@ fn provenance(name: &str) -> Provenance {
             temperature: 0.8,
             style: "chat".into(),
             milliseconds: 1,
+            ..Completion::default()
         },
         statistics: Statistics {
             counts: Counts { sampled: 1, parsed: 1, compiled: 1, passed: 1 },

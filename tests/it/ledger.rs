@@ -153,6 +153,7 @@ fn completion(index: usize) -> Completion {
         temperature: 0.5,
         style: "chat".into(),
         milliseconds: 3,
+        ..Completion::default()
     }
 }
 

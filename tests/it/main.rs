@@ -19,6 +19,10 @@ mod house;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ledger;
 mod model;
+#[cfg(unix)]
+mod programs;
+mod providers;
+mod providers_cli;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod proxy;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

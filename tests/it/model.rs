@@ -4,20 +4,18 @@
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use llmc::digest::sha256;
-use llmc::model::choice::probe_ollama;
+use llmc::model::choice::{probe_llama_cpp, probe_ollama};
 use llmc::model::download::{self, ModelSource, Pinned, resolve};
-use llmc::model::openai::{self, OpenAi};
-use llmc::model::{Completion, Drawn, Finish, Model, ModelError, Parameters, Request};
+use llmc::model::{Completion, Drawn, Model, ModelError, Parameters, Request};
 use llmc::prompt::Prompt;
-use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::server::{Reply, Server};
 
-fn prompt() -> Prompt {
+pub(crate) fn prompt() -> Prompt {
     Prompt {
         template: "implement".into(),
         template_digest: String::new(),
@@ -28,19 +26,25 @@ fn prompt() -> Prompt {
     }
 }
 
-fn parameters() -> Parameters {
+pub(crate) fn parameters() -> Parameters {
     Parameters { temperature: None, top_p: 0.95, max_tokens: None, seed: 1 }
 }
 
-struct Run {
-    result: Result<(), ModelError>,
-    completions: Vec<Completion>,
-    failures: Vec<(usize, ModelError)>,
-    tokens: usize,
-    seconds: f64,
+pub(crate) struct Run {
+    pub(crate) result: Result<(), ModelError>,
+    pub(crate) completions: Vec<Completion>,
+    pub(crate) failures: Vec<(usize, ModelError)>,
+    pub(crate) tokens: usize,
+    pub(crate) seconds: f64,
 }
 
-async fn draw(model: &dyn Model, prompt: &Prompt, parameters: &Parameters, first: usize, count: usize) -> Run {
+pub(crate) async fn draw(
+    model: &dyn Model,
+    prompt: &Prompt,
+    parameters: &Parameters,
+    first: usize,
+    count: usize,
+) -> Run {
     let (sink, mut drawn) = mpsc::unbounded_channel();
     let started = Instant::now();
     let result = model.draw(&Request { prompt, parameters, first, count }, sink).await;
@@ -57,211 +61,33 @@ async fn draw(model: &dyn Model, prompt: &Prompt, parameters: &Parameters, first
     run
 }
 
-fn openai(server: &Server) -> OpenAi {
-    let mut options = openai::Options::new(format!("{}/v1/", server.url), Some("sk-secret-123".into()));
-    options.backoff = Duration::from_millis(5);
-    OpenAi::new("some-model", options).unwrap()
-}
-
-async fn ask(replies: Vec<Reply>) -> (Run, Server) {
-    let server = Server::script(replies);
-    let run = draw(&openai(&server), &prompt(), &parameters(), 0, 1).await;
-    (run, server)
-}
-
 #[tokio::test]
-async fn a_chat_completion_is_asked_for_and_read() {
-    let (run, server) = ask(vec![Reply::chat("```rust\nfn a() {}\n```")]).await;
-    assert_eq!(run.result, Ok(()));
-    let completion = &run.completions[0];
-    assert_eq!(completion.text, "```rust\nfn a() {}\n```");
-    assert_eq!((completion.prompt_tokens, completion.completion_tokens), (11, 7));
-    assert_eq!((completion.finish, completion.temperature, &*completion.style), (Finish::Stop, 0.8, "chat"));
-    assert_eq!(run.tokens, 7);
-
-    let request = &server.received()[0];
-    assert_eq!(request.path, "/v1/chat/completions");
-    assert_eq!(request.header("authorization"), Some("Bearer sk-secret-123"));
-    let body = request.json();
-    assert!(body["seed"].is_u64());
-    assert_eq!(body["messages"][0], json!({"role": "system", "content": "You write Rust."}));
-    assert_eq!((&body["temperature"], &body["top_p"], &body["max_tokens"]), (&json!(0.8), &json!(0.95), &json!(2048)));
-}
-
-#[tokio::test]
-async fn a_busy_server_is_asked_again() {
-    let (run, server) = ask(vec![Reply::new(429, "{}"), Reply::new(503, "x"), Reply::chat("ok")]).await;
-    assert_eq!((run.result, run.completions.len(), server.received().len()), (Ok(()), 1, 3));
-}
-
-#[tokio::test]
-async fn retry_after_is_kept_to_within_reason() {
-    let started = Instant::now();
-    let (run, _server) = ask(vec![Reply::new(429, "{}").header("retry-after", "1"), Reply::chat("ok")]).await;
-    assert_eq!(run.result, Ok(()));
-    assert!(started.elapsed() >= Duration::from_secs(1));
-    let (run, server) = ask(vec![Reply::new(429, "{}").header("retry-after", "3600")]).await;
-    assert_eq!(server.received().len(), 1);
-    assert!(matches!(run.result, Err(ModelError::Busy { retry_after: Some(_), .. })), "{:?}", run.result);
-}
-
-#[tokio::test]
-async fn a_broken_server_is_asked_a_few_times_only() {
-    let (run, server) = ask(vec![Reply::new(500, r#"{"error":{"message":"out of order"}}"#)]).await;
-    assert_eq!(server.received().len(), 5);
-    let error = run.result.unwrap_err().to_string();
-    assert!(error.ends_with("HTTP 500 Internal Server Error: out of order"), "{error}");
-}
-
-#[tokio::test]
-async fn spent_money_is_not_waited_for() {
-    let reply = r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#;
-    let (run, server) = ask(vec![Reply::new(429, reply)]).await;
-    assert_eq!(server.received().len(), 1);
-    assert!(run.result.unwrap_err().to_string().contains("exceeded your current quota"));
-}
-
-#[tokio::test]
-async fn a_refused_key_is_said_so_and_never_shown() {
-    let (run, server) = ask(vec![Reply::new(401, "bad key sk-secret-123")]).await;
-    assert_eq!(server.received().len(), 1);
-    assert!(matches!(run.result, Err(ModelError::Unauthorized { status: 401, .. })));
-    let (run, _server) = ask(vec![Reply::new(404, r#"{"error":{"message":"no model for sk-secret-123"}}"#)]).await;
-    let error = run.result.unwrap_err().to_string();
-    assert!(error.ends_with("HTTP 404 Not Found: no model for [key]"), "{error}");
-}
-
-#[tokio::test]
-async fn replies_that_are_no_completions_are_errors() {
-    for (body, expected) in [
-        ("<html><body>Sign in</body></html>", "something that is no JSON: <html><body>Sign in</body></html>"),
-        ("", "nothing"),
-        (r#"{"choices":[]}"#, "with no choices"),
-        (r#"{"hello":1}"#, "JSON that is no chat completion"),
-        (r#"{"error":{"message":"model overloaded"}}"#, "with an error: model overloaded"),
-    ] {
-        let (run, _server) = ask(vec![Reply::new(200, body)]).await;
-        let error = run.result.unwrap_err().to_string();
-        assert!(error.ends_with(expected), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn a_reply_that_is_cut_off_is_asked_for_again() {
-    let (run, server) = ask(vec![Reply::chat("half").cut_after(20), Reply::chat("whole")]).await;
-    assert_eq!(server.received().len(), 2);
-    assert_eq!(run.completions[0].text, "whole");
-}
-
-#[tokio::test]
-async fn a_slow_server_runs_into_the_time_limit() {
-    let server = Server::script(vec![Reply::chat("late").after(Duration::from_secs(5))]);
-    let mut options = openai::Options::new(server.url.clone(), None);
-    options.timeout = Duration::from_millis(300);
-    let model = OpenAi::new("m", options).unwrap();
-    let run = draw(&model, &prompt(), &parameters(), 0, 2).await;
-    assert!(matches!(run.result, Err(ModelError::Timeout { .. })), "{:?}", run.result);
-    assert!(run.seconds < 3.0);
-}
-
-#[tokio::test]
-async fn no_server_is_said_so_at_once() {
-    let model = OpenAi::new("m", openai::Options::new("http://127.0.0.1:9/v1", None)).unwrap();
-    let run = draw(&model, &prompt(), &parameters(), 0, 1).await;
-    assert!(matches!(run.result, Err(ModelError::Unreachable { .. })), "{:?}", run.result);
-}
-
-#[tokio::test]
-async fn redirects_are_not_followed() {
-    let (run, server) = ask(vec![Reply::new(307, "").header("location", "http://127.0.0.1:9/elsewhere")]).await;
-    assert_eq!(server.received().len(), 1);
-    assert!(run.result.unwrap_err().to_string().contains("redirect to http://127.0.0.1:9/elsewhere"));
-}
-
-#[tokio::test]
-async fn parameters_that_a_model_refuses_are_left_out() {
-    let server = Server::answering(|request, _| {
-        let body = request.json();
-        for name in ["max_tokens", "temperature"] {
-            if body.get(name).is_some() {
-                let message = format!("Unsupported parameter: '{name}' is not supported with this model.");
-                return Reply::new(400, json!({"error": {"message": message, "param": name}}).to_string());
-            }
-        }
-        assert_eq!(body["max_completion_tokens"], 2048);
-        Reply::chat("ok")
-    });
-    let run = draw(&openai(&server), &prompt(), &parameters(), 0, 4).await;
-    assert_eq!((run.result, run.completions.len()), (Ok(()), 4));
-    assert_eq!(run.completions[0].temperature, 1.0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixteen_samples_take_no_longer_than_one() {
-    let server = Server::script(vec![Reply::chat("ok").after(Duration::from_secs(2))]);
-    let run = draw(&openai(&server), &prompt(), &parameters(), 0, 16).await;
-    assert_eq!((run.result, run.completions.len()), (Ok(()), 16));
-    assert!(run.seconds < 3.0, "{}", run.seconds);
-    let mut seeds: Vec<String> = server.received().iter().map(|request| request.json()["seed"].to_string()).collect();
-    seeds.sort();
-    seeds.dedup();
-    assert_eq!(seeds.len(), 16);
-}
-
-#[tokio::test]
-async fn no_more_requests_are_open_than_allowed() {
-    let server = Server::script(vec![Reply::chat("ok").after(Duration::from_millis(50))]);
-    let mut options = openai::Options::new(server.url.clone(), None);
-    options.concurrency = 3;
-    let run = draw(&OpenAi::new("m", options).unwrap(), &prompt(), &parameters(), 5, 12).await;
-    assert_eq!(run.completions.iter().map(|c| c.index).collect::<Vec<_>>(), (5..17).collect::<Vec<_>>());
-    assert!(server.most_at_once() <= 3, "{}", server.most_at_once());
-}
-
-#[tokio::test]
-async fn one_failure_does_not_end_the_others() {
-    let server = Server::answering(|_, number| if number == 1 { Reply::new(200, "oops") } else { Reply::chat("ok") });
-    let run = draw(&openai(&server), &prompt(), &parameters(), 0, 4).await;
-    assert_eq!((run.result, run.completions.len(), run.failures.len()), (Ok(()), 3, 1));
-}
-
-#[tokio::test]
-async fn nobody_listening_ends_the_draw() {
-    let server = Server::script(vec![Reply::chat("late").after(Duration::from_secs(5))]);
-    let model = openai(&server);
-    let (sink, drawn) = mpsc::unbounded_channel();
-    let started = Instant::now();
-    let (prompt, parameters) = (prompt(), parameters());
-    let request = Request { prompt: &prompt, parameters: &parameters, first: 0, count: 4 };
-    let close = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        drop(drawn);
-    };
-    let (result, ()) = tokio::join!(model.draw(&request, sink), close);
-    assert_eq!(result, Ok(()));
-    assert!(started.elapsed() < Duration::from_secs(2));
-}
-
-#[test]
-fn addresses_with_secrets_in_them_are_refused() {
-    for url in ["http://user:pass@localhost/v1", "http://localhost/v1?key=1", "ftp://localhost", "localhost:80"] {
-        assert!(OpenAi::new("m", openai::Options::new(url, None)).is_err(), "{url}");
-    }
-    let key = Some("a\nb".to_owned());
-    let error = OpenAi::new("m", openai::Options::new("http://localhost/v1", key)).err().unwrap().to_string();
-    assert_eq!(error, "the key holds characters that no HTTP header may hold");
-}
-
-#[tokio::test]
-async fn a_local_ollama_lists_its_models() {
+async fn local_servers_list_their_models() {
     let server = Server::script(vec![Reply::new(200, r#"{"models":[{"name":"a"},{"name":"b"}]}"#)]);
     assert_eq!(probe_ollama(&server.url).await, Some(vec!["a".into(), "b".into()]));
     assert_eq!(server.received()[0].path, "/api/tags");
+
+    let list = r#"{"object":"list","data":[{"id":"/home/me/models/qwen.gguf","owned_by":"llamacpp"}]}"#;
+    let server = Server::script(vec![Reply::new(200, list)]);
+    assert_eq!(probe_llama_cpp(&server.url).await, Some(vec!["qwen.gguf".into()]));
+    assert_eq!(server.received()[0].path, "/v1/models");
+}
+
+#[tokio::test]
+async fn what_is_no_local_server_of_models_is_left_alone() {
+    // Something else on a popular port, a page, a redirect, a server that does not answer.
+    for reply in [
+        Reply::new(200, r#"{"data":[{"id":"gpt","owned_by":"someone"}]}"#),
+        Reply::new(200, "<html>"),
+        Reply::new(307, "").header("location", "http://127.0.0.1:9/"),
+        Reply::new(404, "{}"),
+        Reply::new(200, "{}").hang(0),
+    ] {
+        let server = Server::script(vec![reply]);
+        assert_eq!(probe_llama_cpp(&server.url).await, None);
+        assert_eq!(probe_ollama(&server.url).await, None);
+    }
     assert_eq!(probe_ollama("http://127.0.0.1:9").await, None);
-    let slow = Server::script(vec![Reply::new(200, "{}").after(Duration::from_secs(3))]);
-    let started = Instant::now();
-    assert_eq!(probe_ollama(&slow.url).await, None);
-    assert!(started.elapsed() < Duration::from_secs(1));
 }
 
 // --- model files ---
@@ -447,6 +273,9 @@ async fn a_file_of_the_users_own_is_taken_as_it_is() {
 
 #[cfg(feature = "embedded")]
 pub(crate) mod embedded {
+    use std::time::Duration;
+
+    use llmc::model::Finish;
     use llmc::model::download::{CATALOGUE, Located};
     use llmc::model::embedded::{Embedded, Options};
     use llmc::prompt::Continuation;
