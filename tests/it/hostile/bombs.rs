@@ -28,6 +28,7 @@ pub(super) fn compiler() -> Vec<Case> {
             "n * 2 + (END as i64) * 0",
         )
         .user(REFUSED)
+        .user("compile/failed/miscompile/long_running_const_eval")
         .user(TIMEOUT)
         .engine(TIMEOUT),
         item(
@@ -109,8 +110,8 @@ pub(super) fn compiler() -> Vec<Case> {
             .both("test/crashed|resource/*/example-1"),
         item("a thousand errors", &(0..1500).map(|at| format!("fn e{at}() -> u8 {{ missing_{at}(undefined{at}) }}\n")).collect::<String>(), "n * 2")
             .user(REFUSED)
-            .user("compile/failed|resource/*/*")
-            .engine("compile/failed|resource/*/*"),
+            .user("compile/failed|resource|timeout/*/*")
+            .engine("compile/failed|resource|timeout/*/*"),
         item("a thousand warnings", &(0..1500).map(|at| format!("fn w{at}() {{ let unused{at} = {at}; }}\n")).collect::<String>(), "n * 2")
             .user(REFUSED)
             .user(PASSES)
