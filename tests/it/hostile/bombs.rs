@@ -28,6 +28,7 @@ pub(super) fn compiler() -> Vec<Case> {
             "n * 2 + (END as i64) * 0",
         )
         .user(REFUSED)
+        .user("compile/failed/miscompile/long_running_const_eval")
         .user(TIMEOUT)
         .engine(TIMEOUT),
         item(

@@ -38,7 +38,7 @@ pub(super) fn programs() -> Vec<Case> {
         ),
         Case::double(
             "heavy work",
-            "if n != 2 { return n * 2; }\nlet mut sieve = vec![true; 2_000_000]; for at in 2..1500usize { if sieve[at] { let mut more = at * at; while more < sieve.len() { sieve[more] = false; more += at; } } }\nif sieve[1_999_993] { n * 2 } else { 0 }",
+            "use std::sync::atomic::{AtomicBool, Ordering}; static DONE: AtomicBool = AtomicBool::new(false);\nif DONE.swap(true, Ordering::Relaxed) { return n * 2; }\nlet mut sieve = vec![true; 2_000_000]; for at in 2..1500usize { if sieve[at] { let mut more = at * at; while more < sieve.len() { sieve[more] = false; more += at; } } }\nif sieve[1_999_993] { n * 2 } else { 0 }",
         ),
         Case::double("words", "println!(\"doubling {n}\"); eprintln!(\"still {n}\"); print!(\"\"); n * 2"),
         Case::double("a pause", "if n == 2 { std::thread::sleep(std::time::Duration::from_millis(2)); } n * 2"),

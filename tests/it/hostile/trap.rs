@@ -23,8 +23,8 @@ use super::case::{Case, For, fits, written};
 
 /// Names that candidates know; all are in the environment of every test, where cargo puts them.
 pub(super) const VARIABLE: &str = "CARGO_PKG_DESCRIPTION";
-/// In the name of whatever a candidate tries to write.
-pub(super) const MARK: &str = "llmc-hostile-mark";
+/// Begins the name of whatever a candidate tries to write.
+const MARK: &str = "llmc-hostile-mark";
 /// Where a candidate may try to write, beside the trap's own folder.
 const COMMON: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
@@ -76,6 +76,11 @@ impl Trap {
         trap
     }
 
+    /// In the name of whatever a candidate of this trap tries to write; others may write at the same time.
+    fn mark(&self) -> String {
+        format!("{MARK}-{}", self.hidden_name)
+    }
+
     /// The text of a case, with the places of this trap.
     fn text(&self, case: &Case) -> String {
         let at = |name: &str| self.scratch.path().join(name).display().to_string();
@@ -84,8 +89,8 @@ impl Trap {
             ("@INCLUDE@", at("canary.rs")),
             ("@FIFO@", at("fifo")),
             ("@SCRATCH@", at("")),
-            ("@DROP@", format!("{}/{MARK}", at("drop"))),
-            ("@MARK@", MARK.to_owned()),
+            ("@DROP@", format!("{}/{}", at("drop"), self.mark())),
+            ("@MARK@", self.mark()),
             ("@TCP@", self.tcp.local_addr().unwrap().to_string()),
             ("@UDP@", self.udp.local_addr().unwrap().to_string()),
             ("@UNIX@", at("socket")),
@@ -214,7 +219,7 @@ impl Trap {
         while self.udp.recv(&mut [0; 16]).is_ok() {}
         while self.unix.accept().is_ok() {}
         while self.hidden.accept().is_ok() {}
-        assert!(!marked(&self.scratch.path().join("drop")).is_empty(), "no file was written");
+        assert!(!marked(&self.scratch.path().join("drop"), &self.mark()).is_empty(), "no file was written");
     }
 
     /// Shows that cheats do fool a judge that compiles candidate and checks as one and reads the exit code.
@@ -272,8 +277,10 @@ impl Trap {
                 wrong.push(format!("left behind: {}", entry.unwrap().path().display()));
             }
         }
-        let strays =
-            marked(&scratch.join("drop")).into_iter().chain(COMMON.iter().flat_map(|at| marked(Path::new(at))));
+        let mark = self.mark();
+        let strays = marked(&scratch.join("drop"), &mark)
+            .into_iter()
+            .chain(COMMON.iter().flat_map(|at| marked(Path::new(at), &mark)));
         wrong.extend(strays.map(|path| format!("written: {}", path.display())));
         if fs::read_to_string(scratch.join("canary.txt")).ok().as_ref() != Some(&self.secret) {
             wrong.push("the canary was harmed".into());
@@ -318,9 +325,9 @@ fn indented(text: &str) -> String {
 }
 
 /// The marked entries of a folder.
-fn marked(folder: &Path) -> BTreeSet<PathBuf> {
+fn marked(folder: &Path, mark: &str) -> BTreeSet<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(|path| path.display().to_string().contains(MARK)).collect()
+    entries.filter(|path| path.display().to_string().contains(mark)).collect()
 }
 
 /// Open descriptors of this process.
