@@ -140,12 +140,7 @@ impl Filter {
         let ask = [Test::Equal { argument: 0, value: 0 }, Test::Wide { argument: 2, value: 0 }];
         self.rule(libc::SYS_prlimit64, &[&ask], ALLOW, error(libc::EPERM));
         let name = Test::Equal { argument: 0, value: libc::PR_SET_NAME.cast_unsigned() };
-        // What is open in it is then not to be opened again under `/proc/self/fd`.
-        let closed = [
-            Test::Equal { argument: 0, value: libc::PR_SET_DUMPABLE.cast_unsigned() },
-            Test::Equal { argument: 1, value: 0 },
-        ];
-        self.rule(libc::SYS_prctl, &[&[name], &closed], ALLOW, error(libc::EINVAL));
+        self.rule(libc::SYS_prctl, &[&[name]], ALLOW, error(libc::EINVAL));
         // Of a descriptor, not of a path. A path can be smuggled past this with unsafe code: that tells whether a file
         // exists, never what is in it.
         let empty_path = |argument| Test::Masked { argument, mask: AT_EMPTY_PATH, value: AT_EMPTY_PATH };

@@ -17,13 +17,6 @@ const CONTROL: i32 = 0;
 /// The first descriptor that a child does not have.
 const FREE: i32 = 3;
 
-/// Has the kernel treat this process's memory and open files as another user's: `/proc/self/fd` can't be gone through.
-pub(crate) fn close_to_others() {
-    // Where it is refused, all else holds.
-    // SAFETY: takes numbers only.
-    unsafe { prctl(PR_SET_DUMPABLE, 0_usize, 0_usize, 0_usize, 0_usize) };
-}
-
 /// Answers llmc's commands until the control socket closes: for each run, forks a child that calls `body` with the
 /// run's argument and exits with what it returns, or with 101 where it panics.
 ///
@@ -31,8 +24,9 @@ pub(crate) fn close_to_others() {
 /// `_exit`: what is buffered in `std::io::stdout` is lost unless `body` flushes it. Call this from the main thread, with
 /// no other thread started.
 pub fn fork_server(body: fn(argument: &[u8]) -> i32) -> ! {
-    // Its memory is not for children to look at, even if all else failed.
-    close_to_others();
+    // Its memory is not for children to look at, even if all else failed. Where it is refused, all else holds.
+    // SAFETY: takes numbers only.
+    unsafe { prctl(PR_SET_DUMPABLE, 0_usize, 0_usize, 0_usize, 0_usize) };
     let mut frame = vec![0; LONGEST];
     let (size, _) = receive(&mut frame);
     let mut filter = Filter::read(&frame[..size]);

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use crate::caller;
-use crate::fork::{close_to_others, fork_server, FORK};
+use crate::fork::{fork_server, FORK};
 use crate::generate::{cut, debug, note_panic, panic_message, take_panic};
 use crate::wire::stack_pointer;
 
@@ -118,7 +118,6 @@ fn run_named(arguments: &[String]) -> ! {
 
 /// Runs all checks, from the last to the first if so wanted, and ends the process.
 pub fn run_as(checks: &'static [Check], nonce: [u8; 16], is_reverse: bool) -> ! {
-    close_to_others();
     let answers = take_channel(false);
     let mut reports = moved(1).expect("descriptors can be moved");
     let is_judge = answers.is_some();

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use crate::caller::{bounded, DROP, PANICKED, RETURNED};
-use crate::fork::{close_to_others, fork_server, FORK};
+use crate::fork::{fork_server, FORK};
 use crate::generate::take_panic;
 use crate::report::{end_process, hook_panics, take_channel, STACK};
 use crate::wire::{Decoder, Encode, Encoder, LONGEST};
@@ -47,7 +47,6 @@ fn serve_named(candidate: &str) -> ! {
 
 /// Answers for one candidate over descriptor 0, until the other end is closed.
 pub fn serve_as(candidate: usize, dispatch: Dispatch) -> ! {
-    close_to_others();
     let Some(channel) = take_channel(true) else { end_process(BROKEN) };
     let thread = std::thread::Builder::new().name("checks".to_string()).stack_size(STACK);
     let _ended = thread.spawn(move || answer_all(channel, candidate, dispatch)).map(|thread| thread.join());
