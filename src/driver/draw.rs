@@ -167,13 +167,14 @@ async fn drive(
         tokio::select! {
             biased;
             () = interrupt.wait() => return Err(DrawError::Interrupted),
-            1.. = drawn.recv_many(&mut events, AT_ONCE) => {
+            // Also when nothing more will come, so that the loop sees it.
+            _ = drawn.recv_many(&mut events, AT_ONCE), if channel_open => {
                 let arrived: Vec<_> = events
                     .iter()
                     .filter_map(|event| if let Drawn::Sample(completion) = event { Some(completion) } else { None })
                     .map(|completion| (owners[completion.index], completion))
                     .collect();
-                if !log.arrived(&arrived) {
+                if !arrived.is_empty() && !log.arrived(&arrived) {
                     pool.samples.unstored = true;
                     drawn.close();
                 }

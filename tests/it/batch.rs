@@ -115,12 +115,13 @@ fn an_item_of_another_type_than_the_spec_wants_is_refused_beside_others() {
 fn hidden_state_and_chance_are_flaky() {
     let steps = "use std::sync::atomic::{AtomicI64, Ordering};
         static CALLS: AtomicI64 = AtomicI64::new(0);
-        pub fn double(n: i64) -> i64 { n * 2 + CALLS.fetch_add(1, Ordering::SeqCst) / 2 }";
+        pub fn double(n: i64) -> i64 { let call = CALLS.fetch_add(1, Ordering::SeqCst); if call == 1 { n * 2 } else { 4 } }";
     let order = "use std::sync::atomic::{AtomicI64, Ordering};
         static LAST: AtomicI64 = AtomicI64::new(0);
         pub fn double(n: i64) -> i64 { let last = LAST.swap(n, Ordering::SeqCst); if last > n { 0 } else { n * 2 } }";
     let verdicts = judge(&double(), &[right(1), steps.into(), order.into()]);
-    assert!(verdicts[0].is_pass() && !verdicts[1].is_pass() || verdicts[1].is_pass(), "{verdicts:#?}");
+    assert!(verdicts[0].is_pass(), "{verdicts:#?}");
+    assert!(!verdicts[1].is_pass(), "{verdicts:#?}");
     assert_verdict(&verdicts[2], Phase::Test, Outcome::Flaky, Class::Flaky, "example-1");
     let hash = "use std::collections::HashSet;
         pub fn shuffled(n: i64) -> Vec<i64> { (0..n).collect::<HashSet<_>>().into_iter().collect() }";
