@@ -28,7 +28,10 @@ where
     let mut any = false;
     loop {
         let ended = tokio::select! {
-            () = sink.closed() => return Ok(()),
+            () = sink.closed() => {
+                tasks.shutdown().await;
+                return Ok(());
+            }
             ended = tasks.join_next() => ended,
         };
         match ended {
@@ -38,7 +41,11 @@ where
                 any = true;
                 let _ = sink.send(Drawn::Sample(completion));
             }
-            Some(Ok((_, Err(error)))) if !any && concerns_all(&error) => return Err(error),
+            Some(Ok((_, Err(error)))) if !any && concerns_all(&error) => {
+                // Whoever asked waits for the last sender to be gone.
+                tasks.shutdown().await;
+                return Err(error);
+            }
             Some(Ok((index, Err(error)))) => failures.push((index, error)),
         }
         if any {

@@ -51,6 +51,7 @@ pub trait Model: Send + Sync {
     ///
     /// A sample that failed is reported as [`Drawn::Failed`] and does not end the others; `Err` means that none
     /// could be drawn at all. When `sink` is closed the rest is no longer wanted: it stops soon and returns `Ok`.
+    /// Once it has returned nothing holds on to `sink` any more.
     fn draw<'a>(
         &'a self,
         request: &'a Request<'a>,

@@ -48,6 +48,7 @@ pub(crate) async fn draw(
     let (sink, mut drawn) = mpsc::unbounded_channel();
     let started = Instant::now();
     let result = model.draw(&Request { prompt, parameters, first, count }, sink).await;
+    assert!(drawn.is_closed(), "the driver waits until nobody can report any more");
     let mut run =
         Run { result, completions: vec![], failures: vec![], tokens: 0, seconds: started.elapsed().as_secs_f64() };
     while let Ok(drawn) = drawn.try_recv() {
