@@ -173,7 +173,10 @@ fn serve(
             // Whatever is in the cache may be half done.
             engine.room = None;
         }
-        let _ = job.done.send(result);
+        let Job { sink, done, .. } = job;
+        // Before it is told: nobody waits for what can't come any more.
+        drop(sink);
+        let _ = done.send(result);
     }
 }
 

@@ -140,7 +140,7 @@ fn files_are_judged_one_candidate_each_and_every_one_gets_its_verdict() {
     let keys: Vec<&String> = last.as_object().unwrap().keys().collect();
     let expected = [
         "event", "spec", "status", "sampled", "parsed", "compiled", "passed", "clusters", "chosen", "commit",
-        "seconds", "tokens", "reason", "v",
+        "seconds", "tokens", "reason", "replayed", "v",
     ];
     assert_eq!(keys, expected);
     let counts = ["sampled", "parsed", "compiled", "passed"].map(|key| last[key].as_u64().unwrap());
