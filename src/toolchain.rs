@@ -56,6 +56,8 @@ pub struct Compile {
     pub forbid_unsafe: bool,
     /// How the code is compiled.
     pub profile: Profile,
+    /// Whether a debug build is optimised a little, every check of it in place: for what runs more often than it is built.
+    pub optimised: bool,
     /// What the names of files in these folders begin with in messages and in the code itself, in place of the folder;
     /// the last one that fits counts.
     pub shown_as: Vec<(PathBuf, String)>,
@@ -152,13 +154,17 @@ impl Toolchain {
     pub fn find(rustc: Option<&Path>) -> Result<Self, ToolchainError> {
         let asked = rustc.unwrap_or(Path::new("rustc"));
         // The shim of rustup answers for the toolchain that it would start.
-        let sysroot = PathBuf::from(ask(asked.as_os_str(), &["--print", "sysroot"])?.trim_end());
+        let (sysroot, verbose) = std::thread::scope(|scope| {
+            let sysroot = scope.spawn(|| ask(asked.as_os_str(), &["--print", "sysroot"]));
+            let verbose = ask(asked.as_os_str(), &["-vV"]);
+            (sysroot.join().expect("asking does not panic"), verbose)
+        });
+        let (sysroot, verbose) = (PathBuf::from(sysroot?.trim_end()), verbose?);
         let rustc = sysroot.join("bin").join("rustc");
-        let verbose = ask(rustc.as_os_str(), &["-vV"])?;
         let version = verbose.lines().next().unwrap_or_default().to_owned();
         let host = verbose.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned);
         let Some(host) = host.filter(|_| version.starts_with("rustc ")) else {
-            return Err(ToolchainError::Answer { program: format!("{} -vV", rustc.display()), said: clip(&verbose) });
+            return Err(ToolchainError::Answer { program: format!("{} -vV", asked.display()), said: clip(&verbose) });
         };
         Ok(Self { rustc, sysroot, version, host, linker: linker()? })
     }
@@ -220,11 +226,12 @@ impl Toolchain {
         push(&[text(emit), compile.artifact().as_os_str()]);
         push(&[text("--sysroot="), self.sysroot.as_os_str()]);
         push(&[text("-Clinker="), self.linker.as_os_str()]);
-        let profile = match compile.profile {
-            Profile::Debug => DEBUG,
-            Profile::Release => RELEASE,
+        let (level, profile) = match (compile.profile, compile.optimised) {
+            (Profile::Debug, false) => ("opt-level=0", DEBUG),
+            (Profile::Debug, true) => ("opt-level=1", DEBUG),
+            (Profile::Release, _) => ("opt-level=3", RELEASE),
         };
-        for option in profile.iter().chain(CODEGEN) {
+        for option in [level].iter().chain(profile).chain(CODEGEN) {
             push(&[text("-C"), text(option)]);
         }
         for (folder, name) in &compile.shown_as {
@@ -245,10 +252,10 @@ impl Toolchain {
     }
 }
 
-const DEBUG: &[&str] = &["opt-level=0", "overflow-checks=on", "debug-assertions=on"];
-const RELEASE: &[&str] = &["opt-level=3", "overflow-checks=off", "debug-assertions=off"];
-/// Of both profiles.
-const CODEGEN: &[&str] = &["debuginfo=0", "panic=unwind", "codegen-units=1", "embed-bitcode=no"];
+const DEBUG: &[&str] = &["overflow-checks=on", "debug-assertions=on"];
+const RELEASE: &[&str] = &["overflow-checks=off", "debug-assertions=off"];
+/// Of both profiles. Stripped, since the standard library's debug information would be linked in.
+const CODEGEN: &[&str] = &["debuginfo=0", "strip=debuginfo", "panic=unwind", "codegen-units=1", "embed-bitcode=no"];
 
 impl Compile {
     /// The file that is to be built.
@@ -395,6 +402,7 @@ mod tests {
             metadata_only: false,
             forbid_unsafe: true,
             profile: Profile::Debug,
+            optimised: false,
             shown_as: vec![("/work".into(), "/shown".into())],
             limits: Limits::COMPILE,
         }
@@ -407,7 +415,7 @@ mod tests {
             argv.join(" "),
             "/work/src/candidate.rs --edition=2021 --error-format=json --crate-name=candidate --crate-type=rlib \
              --emit=link=/work/out/libcandidate.rlib --sysroot=/rust -Clinker=/usr/bin/cc -Copt-level=0 \
-             -Coverflow-checks=on -Cdebug-assertions=on -Cdebuginfo=0 -Cpanic=unwind -Ccodegen-units=1 \
+             -Coverflow-checks=on -Cdebug-assertions=on -Cdebuginfo=0 -Cstrip=debuginfo -Cpanic=unwind -Ccodegen-units=1 \
              -Cembed-bitcode=no --remap-path-prefix=/work=/shown -Awarnings -Funsafe-code -Ldependency=/deps --extern=regex=/deps/libregex.rlib"
         );
     }

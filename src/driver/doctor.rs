@@ -276,6 +276,7 @@ fn compile(
         metadata_only: false,
         forbid_unsafe: false,
         profile: Profile::Debug,
+        optimised: false,
         shown_as: Vec::new(),
         limits: Limits::COMPILE,
     })?;

@@ -22,7 +22,7 @@ use crate::event::{Event, Finished, Status, Unjudged};
 use crate::interrupt::Interrupt;
 use crate::options::Options;
 use crate::spec::{Diagnostics, Spec};
-use crate::validate::{Checks, Judged, Program, Queue, Slots, ValidateError, Validator};
+use crate::validate::{Checks, Judged, Program, Queue, Slots, Supply, ValidateError, Validator};
 use crate::verdict::Verdict;
 use crate::workspace::{Workspace, paths};
 
@@ -307,6 +307,12 @@ impl Run {
                     sizes.into_iter().zip(served.parse_all(chunk)).collect()
                 });
             }
+            let is_more_here = !unparsed.is_empty() || !parsing.is_empty() || !lines.is_empty();
+            self.supply(match (is_more_here, ended) {
+                (true, _) => Supply::Coming,
+                (false, false) => Supply::Unknown,
+                (false, true) => Supply::Ended,
+            });
             let room = self.held < MAX_HELD && self.held_bytes < MAX_HELD_BYTES;
             tokio::select! {
                 biased;
@@ -340,6 +346,15 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Tells the queues what comes next.
+    fn supply(&mut self, supply: Supply) {
+        for bench in &mut self.benches {
+            if let State::Ready(queue) = &mut bench.state {
+                queue.supply(supply);
+            }
+        }
     }
 
     /// Begins nothing more.

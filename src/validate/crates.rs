@@ -126,6 +126,7 @@ impl Crates {
         let modules: String = checks.uses.iter().map(|(other, _)| format!("pub mod {other};\n")).collect();
         write(&self.at("generated/lib.rs"), &format!("{source}\n{modules}"))?;
         let mut compile = self.compile("generated", CrateType::Rlib, "lib.rs", checks, Profile::Debug, limits)?;
+        compile.optimised = true;
         compile.externs.push(("llmc_rt".into(), checks.runtime.clone()));
         Ok(compile)
     }
@@ -151,6 +152,7 @@ impl Crates {
             metadata_only: false,
             forbid_unsafe: false,
             profile,
+            optimised: false,
             shown_as: vec![
                 (self.folder.path().to_owned(), SHOWN.to_owned()),
                 (self.at("generated"), SOURCES.to_owned()),

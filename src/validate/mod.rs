@@ -14,6 +14,7 @@ mod memory;
 mod protocol;
 mod proxy;
 mod queue;
+mod replay;
 mod run;
 mod source_map;
 mod support;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 pub use deps::{DepsError, Locked};
 pub use harness::{Check, Harness, render};
 pub use proxy::{LOST, library, server};
-pub use queue::{Judged, Program, Queue, Slots};
+pub use queue::{Judged, Program, Queue, Slots, Supply};
 pub use source_map::SourceMap;
 pub use tests_file::render_tests_file;
 

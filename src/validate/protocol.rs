@@ -50,6 +50,8 @@ pub(super) struct Report {
     pub(super) is_complete: bool,
     /// Whether something came that is no frame, or a frame out of turn.
     pub(super) is_malformed: bool,
+    /// The calls with their answers, see [`super::replay`].
+    pub(super) record: Vec<u8>,
 }
 
 /// A nonce that was never used before.
@@ -73,7 +75,9 @@ pub(super) fn read(mut bytes: &[u8], nonce: &[u8; NONCE], total: usize, reverse:
         };
         bytes = frame.rest;
         match (frame.number, frame.status) {
-            (END, 0) if report.checks.len() == total => report.is_complete = true,
+            (END, 0) if report.checks.len() == total => {
+                (report.is_complete, report.record) = (true, frame.text.to_vec());
+            }
             (number, 0..=2) if due(report.checks.len()) == Some(number as usize) => report.checks.push(Reported {
                 number: number as usize,
                 holds: frame.status != 1,

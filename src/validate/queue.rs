@@ -21,9 +21,23 @@ use crate::digest::sha256;
 use crate::verdict::Verdict;
 
 /// Most candidates that are judged together.
-const FULL: usize = 100;
-/// How long a worker waits for more to come before it takes what there is.
+const FULL: usize = 128;
+/// How long a worker waits for more to come before it takes what there is, where nobody knows whether more will come.
 const LINGER: Duration = Duration::from_millis(8);
+/// The same, where more is on its way.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What whoever feeds a queue knows of what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Supply {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// More is on its way, and will be there in some milliseconds.
+    Coming,
+    /// That was all, for now.
+    Ended,
+}
 /// How many programs' verdicts are remembered.
 const REMEMBERED: usize = 4096;
 
@@ -110,6 +124,7 @@ struct State {
     waiting: Vec<Waiting>,
     /// When the last of them came.
     last: Option<Instant>,
+    supply: Supply,
     idle: usize,
     closed: bool,
     /// What is known of each program, and who waits to know.
@@ -188,6 +203,17 @@ impl Queue {
         }
     }
 
+    /// Tells the workers what comes next, so that they neither wait for nothing nor begin with too little.
+    pub fn supply(&mut self, supply: Supply) {
+        let mut state = self.shared.lock();
+        let is_news = state.supply != supply;
+        state.supply = supply;
+        drop(state);
+        if is_news {
+            self.shared.wake.notify_all();
+        }
+    }
+
     /// How many of the submitted were not given a verdict yet.
     pub fn outstanding(&self) -> usize {
         self.outstanding
@@ -263,15 +289,21 @@ impl Shared {
             if state.closed {
                 return false;
             }
-            let quiet = state.last.map(|last| last.elapsed());
-            match quiet {
-                Some(quiet) if !state.waiting.is_empty() && state.waiting.len() < FULL && quiet < LINGER => {
-                    let waited = self.wake.wait_timeout(state, LINGER - quiet);
-                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-                Some(_) if !state.waiting.is_empty() => return true,
-                _ => state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            let (Some(last), false) = (state.last, state.waiting.is_empty()) else {
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let linger = match state.supply {
+                Supply::Unknown => LINGER,
+                Supply::Coming => PATIENCE,
+                Supply::Ended => Duration::ZERO,
+            };
+            let quiet = last.elapsed();
+            // Two that are idle would each like to have a full one.
+            if quiet >= linger || state.waiting.len() >= FULL * state.idle {
+                return true;
             }
+            state = self.wake.wait_timeout(state, linger - quiet).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -58,7 +58,8 @@ impl Validator {
         let compiled = self.compile(&crates.library(library, checks, Limits::COMPILE)?)?;
         let Some(library) = compiled.artifact else { return Ok(None) };
         let source = &checks.harness.source;
-        let compile = crates.program("checks", source, library, checks, Profile::Debug, Limits::COMPILE)?;
+        let mut compile = crates.program("checks", source, library, checks, Profile::Debug, Limits::COMPILE)?;
+        compile.optimised = true;
         let Some(built) = self.compile(&compile)?.artifact else { return Ok(None) };
         create(&folder)?;
         // Under another name first: nobody may find a part of it.
@@ -86,6 +87,8 @@ impl Validator {
             metadata_only: false,
             forbid_unsafe: false,
             profile: Profile::Debug,
+            // Each candidate makes thousands of calls through it.
+            optimised: true,
             shown_as: Vec::new(),
             limits: Limits::COMPILE,
         };

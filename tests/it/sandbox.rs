@@ -44,6 +44,7 @@ fn compilation(source: &str) -> (TempDir, Compile) {
         metadata_only: false,
         forbid_unsafe: false,
         profile: llmc::spec::Profile::Debug,
+        optimised: false,
         shown_as: Vec::new(),
         limits: Limits::COMPILE,
     };

@@ -1,14 +1,14 @@
 //! The judge's end of the channel to the process of a candidate: sends calls, takes answers.
 //!
-//! Frames, both ways: length of the body (u32), number of the call (u32), body; little endian. A call is the number of
-//! the function (u32) and its arguments; an answer a byte, the result or a panic, and the arguments that the function
+//! Frames, both ways: length of the body (u32), number of the call (four bytes), body; little endian. A call is the number
+//! of the function (u32) and its arguments; an answer a byte, the result or a panic, and the arguments that the function
 //! may have changed. Nothing that comes is trusted: what is not exactly the answer that is due ends this process.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::panic::resume_unwind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,12 +32,22 @@ pub const PANICKED: u8 = 1;
 
 struct Channel {
     file: File,
-    /// Number of the call before.
-    number: u32,
+    /// The number of a call can't be known before it is made: an answer that comes early does not bear it.
+    numbers: Numbers,
+    /// Where answers are read to: a short one comes whole.
+    buffer: Vec<u8>,
     /// Of the calls since the last [`digests`].
     digests: Digests,
     kept: usize,
+    /// The calls of this run with their answers, check by check; nothing once there is one that can't be made again
+    /// by itself, or too much.
+    record: Option<Vec<u8>>,
+    /// Those of the check under way.
+    entries: Vec<u8>,
 }
+
+/// Longest record of a run, in bytes.
+const RECORD: usize = 256 << 10;
 
 /// What was asked, and what was asked with what was answered, each in a number. The order of calls does not count, since
 /// threads may ask; nor do the names of objects, which hang on what was asked before.
@@ -60,9 +70,30 @@ fn channel() -> MutexGuard<'static, Option<Channel>> {
     CHANNEL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts to use the channel.
-pub(crate) fn open(file: File) {
-    *channel() = Some(Channel { file, number: 0, digests: Digests::default(), kept: 0 });
+/// Starts to use the channel; `secret` is not known to the candidate.
+pub(crate) fn open(file: File, secret: u128) {
+    let buffer = vec![0; 16 << 10];
+    *channel() = Some(Channel {
+        file,
+        numbers: Numbers(secret),
+        buffer,
+        digests: Digests::default(),
+        kept: 0,
+        record: Some(Vec::new()),
+        entries: Vec::new(),
+    });
+}
+
+/// Numbers of calls.
+struct Numbers(u128);
+
+impl Numbers {
+    fn next(&mut self) -> [u8; 4] {
+        self.0 = self.0.wrapping_add(1);
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.0.to_le_bytes());
+        (hasher.finish() as u32).to_le_bytes()
+    }
 }
 
 /// Lets this thread decode down to `floor` of its stack.
@@ -70,9 +101,24 @@ pub(crate) fn allow_stack(floor: usize) {
     FLOOR.set(Some(floor));
 }
 
-/// Of the calls since the last time.
-pub(crate) fn digests() -> Digests {
-    channel().as_mut().map_or(Digests::default(), |channel| std::mem::take(&mut channel.digests))
+/// Of the calls since the last time, which were those of this check.
+pub(crate) fn digests(check: u32) -> Digests {
+    let mut guard = channel();
+    let Some(channel) = guard.as_mut() else { return Digests::default() };
+    let entries = std::mem::take(&mut channel.entries);
+    if let Some(record) = channel.record.as_mut().filter(|_| !entries.is_empty()) {
+        record.extend(check.to_le_bytes());
+        record.extend((entries.len() as u32).to_le_bytes());
+        record.extend(entries);
+    }
+    std::mem::take(&mut channel.digests)
+}
+
+/// The calls of all checks in the order in which they were made: for each check its number (u32), the length of what
+/// follows (u32), and of each call its length (u32), itself as it was sent, the length of the answer (u32), and the answer.
+/// Empty where they can't be made again without the judge, since an object is known by a name of that run.
+pub(crate) fn record() -> Vec<u8> {
+    channel().as_mut().and_then(|channel| channel.record.take()).unwrap_or_default()
 }
 
 /// Sees to it that the candidate is there and has said nothing unasked.
@@ -109,24 +155,22 @@ impl Call {
     /// Waits for the answer.
     pub fn send(self) -> Answer {
         let asked = self.asked();
+        let is_plain = self.out.objects.is_empty();
         let mut frame = self.out.bytes;
         let Ok(length) = u32::try_from(frame.len() - 8) else { lost() };
         let mut guard = channel();
         let Some(channel) = guard.as_mut() else { lost() };
-        // What waits here already is no answer, and an end means that nobody is there.
-        if is_ready(channel.file.as_raw_fd()) {
-            lost();
-        }
-        channel.number = channel.number.wrapping_add(1);
+        let number = channel.numbers.next();
         frame[..4].copy_from_slice(&length.to_le_bytes());
-        frame[4..8].copy_from_slice(&channel.number.to_le_bytes());
-        let answer = channel.file.write_all(&frame).ok().and_then(|()| receive(&mut channel.file, channel.number));
+        frame[4..8].copy_from_slice(&number);
+        let answer = channel.file.write_all(&frame).ok().and_then(|()| channel.receive(number));
         drop(guard);
         match answer {
             Some(bytes) => {
                 let floor = FLOOR.get();
                 // The bytes stay where they are when the vector moves.
-                Answer { bytes, at: 0, floor, asked, skipped: Vec::new(), leaked: 0, panic: None }
+                let call = is_plain.then_some(frame);
+                Answer { bytes, at: 0, floor, asked, call, skipped: Vec::new(), leaked: 0, panic: None }
             }
             None => lost(),
         }
@@ -147,16 +191,47 @@ impl Call {
     }
 }
 
-fn receive(file: &mut File, number: u32) -> Option<Vec<u8>> {
-    let mut head = [0; 8];
-    file.read_exact(&mut head).ok()?;
-    let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-    if length > LONGEST || head[4..] != number.to_le_bytes() {
-        return None;
+impl Channel {
+    /// Puts a call and its answer on record.
+    fn note(&mut self, call: Option<&[u8]>, answer: &[u8]) {
+        let Some(record) = &self.record else { return };
+        let size = |call: &[u8]| record.len() + self.entries.len() + call.len() + answer.len() + 16;
+        match call.filter(|call| size(call) <= RECORD) {
+            Some(call) => {
+                for part in [call, answer] {
+                    self.entries.extend((part.len() as u32).to_le_bytes());
+                    self.entries.extend(part);
+                }
+            }
+            None => (self.record, self.entries) = (None, Vec::new()),
+        }
     }
-    let mut bytes = vec![0; length];
-    file.read_exact(&mut bytes).ok()?;
-    Some(bytes)
+
+    /// The body of the answer to the call of that number, and nothing after it.
+    fn receive(&mut self, number: [u8; 4]) -> Option<Vec<u8>> {
+        let mut have = 0;
+        while have < 8 {
+            have += match self.file.read(&mut self.buffer[have..]) {
+                Ok(0) => return None,
+                Ok(more) => more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+                Err(_) => return None,
+            };
+        }
+        let head = &self.buffer[..8];
+        let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        if length > LONGEST || head[4..] != number || have > 8 + length {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(length);
+        bytes.extend_from_slice(&self.buffer[8..have]);
+        if bytes.len() < length {
+            let read = bytes.len();
+            bytes.resize(length, 0);
+            self.file.read_exact(&mut bytes[read..]).ok()?;
+        }
+        Some(bytes)
+    }
 }
 
 /// An answer being read.
@@ -166,6 +241,8 @@ pub struct Answer {
     floor: Option<usize>,
     /// Digest of the call.
     asked: u64,
+    /// The call as it was sent, after eight bytes of a head; nothing where it or the answer bears the name of an object.
+    call: Option<Vec<u8>>,
     /// Parts that differ between runs that are the same: words of panics, names of objects.
     skipped: Vec<(usize, usize)>,
     leaked: usize,
@@ -202,6 +279,9 @@ impl Answer {
         let mut input = Decoder::new(&self.bytes[self.at..], self.floor);
         let value = decode(&mut input)?;
         self.skipped.extend(input.objects().iter().map(|at| (self.at + at, self.at + at + 8)));
+        if !input.objects().is_empty() {
+            self.call = None;
+        }
         self.leaked += input.leaked();
         self.at += input.at();
         Some(value)
@@ -236,6 +316,7 @@ impl Answer {
             let digests = &mut channel.digests;
             digests.asked = digests.asked.wrapping_add(self.asked);
             digests.answered = digests.answered.wrapping_add(hasher.finish());
+            channel.note(self.call.as_ref().map(|call| &call[8..]), &self.bytes);
             channel.kept += self.leaked;
             if channel.kept > KEPT {
                 lost();

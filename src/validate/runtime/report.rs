@@ -2,8 +2,8 @@
 //!
 //! Frames: nonce (16 bytes), number of the check (u32), status (u8), digests of what was asked of the
 //! candidate's process meanwhile, and of what was asked with the answers (u64 each; 0 where it has none), length (u32),
-//! text; little endian. Standard output is turned to standard error before the first check, so what a candidate prints
-//! can't be taken for a frame.
+//! text; little endian. The text of the frame that ends a report is the record of the calls. Standard output is turned to
+//! standard error before the first check, so what a candidate prints can't be taken for a frame.
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -124,7 +124,7 @@ pub fn run_as(checks: &'static [Check], nonce: [u8; 16], is_reverse: bool) -> ! 
     // A candidate has the usual stack. A judge has none beside it, and needs more to decode what recursed on that.
     let size = if is_judge { 8 * STACK } else { STACK };
     if let Some(answers) = answers {
-        caller::open(answers);
+        caller::open(answers, u128::from_le_bytes(nonce));
     }
     let thread = std::thread::Builder::new().name("checks".to_string()).stack_size(size);
     let thread = thread.spawn(move || {
@@ -138,23 +138,23 @@ pub fn run_as(checks: &'static [Check], nonce: [u8; 16], is_reverse: bool) -> ! 
             let (status, text) = run_one(&checks[number]);
             let longest = if is_first { LONG } else { SHORT };
             is_first &= status != 1;
-            send(&mut reports, &nonce, number as u32, status, caller::digests(), cut(&text, longest));
+            send(&mut reports, &nonce, number as u32, status, caller::digests(number as u32), cut(&text, longest).as_bytes());
         }
         caller::assert_quiet();
-        send(&mut reports, &nonce, u32::MAX, 0, caller::Digests::default(), "");
+        send(&mut reports, &nonce, u32::MAX, 0, caller::Digests::default(), &caller::record());
     });
     let is_done = thread.expect("a thread can be started").join().is_ok();
     std::process::exit(if is_done { 0 } else { 101 })
 }
 
-fn send(channel: &mut File, nonce: &[u8; 16], number: u32, status: u8, digests: caller::Digests, text: &str) {
+fn send(channel: &mut File, nonce: &[u8; 16], number: u32, status: u8, digests: caller::Digests, text: &[u8]) {
     let mut frame = nonce.to_vec();
     frame.extend(number.to_le_bytes());
     frame.push(status);
     frame.extend(digests.asked.to_le_bytes());
     frame.extend(digests.answered.to_le_bytes());
     frame.extend((text.len() as u32).to_le_bytes());
-    frame.extend(text.as_bytes());
+    frame.extend(text);
     channel.write_all(&frame).expect("the parent reads");
 }
 

@@ -54,15 +54,42 @@ pub fn serve_as(candidate: usize, dispatch: Dispatch) -> ! {
 }
 
 fn answer_all(mut channel: File, candidate: usize, dispatch: Dispatch) {
+    // What came and was not looked at: `buffer[from..to]`. Short calls come whole, some perhaps at once.
+    let mut buffer = vec![0; 16 << 10];
+    let (mut from, mut to) = (0, 0);
+    // Answers that were not sent: whoever sent several calls at once does not wait for each.
+    let mut answers = Vec::new();
     loop {
-        let mut head = [0; 8];
-        if !read(&mut channel, &mut head) {
-            end_process(0);
+        if (to == from || answers.len() > buffer.len()) && !answers.is_empty() {
+            if channel.write_all(&answers).is_err() {
+                end_process(0);
+            }
+            answers.clear();
         }
+        if to - from < 8 {
+            buffer.copy_within(from..to, 0);
+            (from, to) = (0, to - from);
+        }
+        while to - from < 8 {
+            match read(&mut channel, &mut buffer[to..]) {
+                0 => end_process(if to == from { 0 } else { BROKEN }),
+                more => to += more,
+            }
+        }
+        let mut head = [0; 8];
+        head.copy_from_slice(&buffer[from..from + 8]);
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let mut body = vec![0; length];
-        if !read(&mut channel, &mut body) {
-            end_process(BROKEN);
+        from += 8;
+        let here = length.min(to - from);
+        let mut body = buffer[from..from + here].to_vec();
+        from += here;
+        let mut done = body.len();
+        body.resize(length, 0);
+        while done < length {
+            match read(&mut channel, &mut body[done..]) {
+                0 => end_process(BROKEN),
+                more => done += more,
+            }
         }
         let mut input = Decoder::new(&body, Some(0));
         let mut out = Encoder::default();
@@ -97,27 +124,25 @@ fn answer_all(mut channel: File, candidate: usize, dispatch: Dispatch) {
         }
         let length = (frame.len() - 8) as u32;
         frame[..4].copy_from_slice(&length.to_le_bytes());
-        if channel.write_all(&frame).is_err() {
-            end_process(0);
+        if answers.is_empty() {
+            answers = frame;
+        } else {
+            answers.append(&mut frame);
         }
     }
 }
 
 const TOO_LONG: &str = "the result is longer than 16 MiB";
 
-/// Whether all of `bytes` came; the end before the first one ends this process as it should.
-fn read(channel: &mut File, bytes: &mut [u8]) -> bool {
-    let mut done = 0;
-    while done < bytes.len() {
-        match channel.read(&mut bytes[done..]) {
-            Ok(0) if done == 0 => return false,
-            Ok(0) => end_process(BROKEN),
-            Ok(more) => done += more,
+/// How many bytes came; none at the end, and where nothing can be read.
+fn read(channel: &mut File, bytes: &mut [u8]) -> usize {
+    loop {
+        match channel.read(bytes) {
+            Ok(more) => return more,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return false,
+            Err(_) => return 0,
         }
     }
-    true
 }
 
 /// A call being made.
