@@ -76,6 +76,30 @@ pub enum Event {
     Unjudged(Unjudged),
     /// Work on a spec ended.
     Finished(Finished),
+    /// An artifact was held against itself.
+    Verified(Verified),
+}
+
+/// What verifying an artifact came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verified {
+    /// The spec; `None` for the generated crate as a whole.
+    pub spec: Option<String>,
+    /// What is not as it was built; none when all is well.
+    pub differences: Vec<Difference>,
+    /// What is not as it was, and need not be.
+    pub notes: Vec<String>,
+    /// Wall time, in seconds.
+    pub seconds: f64,
+}
+
+/// Something that is not as it was built.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// The file, relative to the workspace's root.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
 }
 
 /// Something given as a candidate that could not be judged.

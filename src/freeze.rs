@@ -395,8 +395,34 @@ pub fn module(name: &str, provenance: &[u8]) -> Result<Module, FreezeError> {
     Ok(Module { name: name.to_owned(), dependencies: summary.dependencies })
 }
 
+/// The files below `generated/` that cargo, rustc or llmc would find: those in these folders of it, or of these names.
+pub fn crate_listing(workspace: &Workspace, own: &[&str]) -> Result<Vec<String>, FreezeError> {
+    let mut files = Vec::new();
+    let mut waiting: Vec<String> = own.iter().map(|name| format!("generated/{name}")).collect();
+    while let Some(path) = waiting.pop() {
+        let on_disk = workspace.path(&path);
+        // A link is a file here: what it leads to is not the crate's.
+        let Ok(metadata) = fs::symlink_metadata(&on_disk) else { continue };
+        if !metadata.is_dir() {
+            files.push(path);
+            continue;
+        }
+        for entry in fs::read_dir(&on_disk).map_err(io_error("read", &on_disk))? {
+            let name = entry.map_err(io_error("read", &on_disk))?.file_name();
+            waiting.push(format!("{path}/{}", name.to_string_lossy()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Whether there is no artifact in `generated/`.
+pub fn is_empty(workspace: &Workspace) -> bool {
+    !workspace.path(paths::PROVENANCE).is_dir()
+}
+
 /// The file's bytes; `None` when there is no file. Never more than a provenance file may have.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, FreezeError> {
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FreezeError> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let limit = crate::provenance::MAX_BYTES as u64 + 1;

@@ -307,8 +307,22 @@ pub enum ProvenanceError {
 
 impl Provenance {
     /// The file's bytes: JSON for people too, the same for the same record, with a newline at the end.
+    ///
+    /// The last byproduct is a digest of all before it. Whoever reads a file can so tell that it is as it was written:
+    /// it gives the same bytes again.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(&self.statement()).expect("a record holds only strings and numbers");
+        let json = |statement: &Statement<Annotations>| {
+            serde_json::to_vec_pretty(statement).expect("a record holds only strings and numbers")
+        };
+        let mut statement = self.statement();
+        let digest = sha256(json(&statement));
+        statement.predicate.run_details.byproducts.push(Byproduct {
+            name: RECORD.to_owned(),
+            uri: format!("urn:llmc:byproduct:{RECORD}"),
+            digest: Some(Digest::of(&digest)),
+            annotations: Annotations::Record {},
+        });
+        let mut bytes = json(&statement);
         bytes.push(b'\n');
         bytes
     }
@@ -519,6 +533,7 @@ const COMPLETION: &str = "completion";
 const STATISTICS: &str = "statistics";
 const ENVIRONMENT: &str = "environment";
 const REPAIRS: &str = "repairs";
+const RECORD: &str = "record";
 const CRATE: &str = "crate ";
 const CARGO: &str = "pkg:cargo/";
 
@@ -659,6 +674,8 @@ enum Annotations {
     Statistics(Statistics),
     Environment(Environment),
     Repairs(Repairs),
+    /// Nothing but its digest.
+    Record {},
 }
 
 #[derive(Serialize, Deserialize)]

@@ -307,6 +307,16 @@ impl Repo {
         Err(RepoError::Raced)
     }
 
+    /// git's name of HEAD's tree with these files in the place of what it has under their paths. Moves nothing.
+    pub fn tree_with(&self, files: &[FileText]) -> Result<String, RepoError> {
+        let head = self.head()?;
+        let base = head.commit.as_ref().map(|commit| commit.tree()).transpose().map_err(git("read HEAD"))?;
+        let identity = IdentityOverrides::default();
+        let change = Change { files, removed: &[], message: "", identity: &identity };
+        let entries = self.entries(&change, &[], base.as_ref())?;
+        Ok(self.tree(&entries, base.as_ref())?.id().to_string())
+    }
+
     /// How each file on disk compares to HEAD, in the order given.
     pub fn compare_to_head(&self, files: &[&str]) -> Result<Vec<HeadState>, RepoError> {
         let head = self.head()?;

@@ -21,6 +21,7 @@ Examples:
   llmc build slugify -n 32                   more samples for one spec
   llmc validate slugify mine.rs              is this an implementation of it?
   llmc show slugify                          where did this code come from?
+  llmc verify                                for CI: is everything as it was built?
 
 Exit codes: 0 done, 1 usage or settings, 2 spec invalid, 3 no candidate passed, 4 budget or time spent,
 5 provider failed, 6 difference found, 70 internal error, 130 interrupted.")]
@@ -91,6 +92,10 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Judge candidates that are given: files, JSON lines, or a stream of them
     Validate(ValidateArgs),
+    /// Prove that what is committed is what was built, without a model
+    Verify(VerifyArgs),
+    /// Make an artifact again from its recorded completion, byte for byte
+    Replay(ReplayArgs),
     /// Show where an artifact came from
     Show(ShowArgs),
     /// Everything that was sampled here: export it, add it up, remove what is old
@@ -258,6 +263,49 @@ pub(crate) struct ValidateArgs {
     /// How many workers judge [default: one for each core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
+}
+
+/// `llmc verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc verify                                  every artifact, and the generated crate as a whole
+  llmc verify slugify --message-format json
+  llmc verify --no-cache                       judge again, even what was judged before
+
+No model is asked, and nothing is written. Each artifact's spec, prompt, templates, code, tests and provenance are held
+against each other; the recorded completion is made into code again; that is compiled and run against every check.
+
+Exit codes: 0 all is as it was built, 6 something differs.")]
+pub(crate) struct VerifyArgs {
+    /// Specs by name or file; all of specs/, and the generated crate as a whole, when none is given
+    #[arg(value_name = "SPEC")]
+    pub(crate) specs: Vec<String>,
+    /// Judge afresh, even what was judged before
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// How many artifacts to judge at once [default: one for each core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+/// `llmc replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc replay slugify                          the same bytes, the same tree
+  llmc replay slugify --overwrite              put back what was edited by hand
+
+No model is asked. Exit codes: 0 the artifact is what its recorded completion gives, 6 it is not.")]
+pub(crate) struct ReplayArgs {
+    /// The spec, by name or file
+    pub(crate) spec: String,
+    /// Write what the recorded completion gives, where something else is there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Judge afresh, even what was judged before
+    #[arg(long)]
+    pub(crate) no_cache: bool,
 }
 
 /// `llmc show`.

@@ -16,7 +16,8 @@ use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
 
 use args::{
-    Cli, ColorChoice, Command, GlobalArgs, MessageFormat, ModelsAction, SamplingArgs, SchemaOf, StopRule, ValidateArgs,
+    Cli, ColorChoice, Command, GlobalArgs, MessageFormat, ModelsAction, ReplayArgs, SamplingArgs, SchemaOf, StopRule,
+    ValidateArgs,
 };
 
 use crate::driver::{self, Judging, Session, Summary};
@@ -194,6 +195,18 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             build(&mut session, &args.specs, &directory(&cli.global)?, output).await
         }
         Command::Validate(args) => validate(cli, args, output).await,
+        Command::Verify(args) => {
+            let mut session = session(cli, output, None)?;
+            session.options.no_cache = args.no_cache;
+            if let Some(jobs) = args.jobs {
+                session.options.jobs = usize::from(jobs);
+            }
+            Ok(end(&driver::verify(&mut session, &args.specs, &directory(&cli.global)?).await?, output))
+        }
+        Command::Replay(args) => {
+            let mut session = session(cli, output, None)?;
+            replay(&mut session, args, &directory(&cli.global)?, output).await
+        }
         Command::Show(args) => {
             let session = session(cli, output, None)?;
             show::show(&session, args, &directory(&cli.global)?, output)
@@ -334,6 +347,35 @@ async fn validate(cli: &Cli, args: &ValidateArgs, output: &Output) -> Result<Exi
     let tell = output.verdict_teller();
     let summary = driver::validate(options, Interrupt::on_signal(), tell, judging, &from).await?;
     Ok(end(&summary, output))
+}
+
+async fn replay(
+    session: &mut Session,
+    args: &ReplayArgs,
+    from: &std::path::Path,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    session.options.no_cache = args.no_cache;
+    session.options.overwrite = args.overwrite;
+    let replayed = driver::replay(session, &args.spec, from).await?;
+    if output.is_json() {
+        Output::json_line(json!({
+            "event": "replayed", "spec": replayed.spec, "files": replayed.files, "changed": replayed.changed,
+            "tree": replayed.tree, "notes": replayed.notes,
+        }));
+        return Ok(ExitCode::Done);
+    }
+    for file in &replayed.files {
+        let what = if replayed.changed.contains(file) { "written" } else { "the same bytes" };
+        Output::data(&format!("{file}: {what}\n"));
+    }
+    if let Some(tree) = &replayed.tree {
+        Output::data(&format!("tree {tree}\n"));
+    }
+    for note in &replayed.notes {
+        Output::note(&format!("note: {note}"));
+    }
+    Ok(ExitCode::Done)
 }
 
 /// Prints what is left to say of a run over several specs; returns the exit code.

@@ -30,10 +30,10 @@ use crate::validate;
 use crate::workspace::paths;
 
 /// A spec with what decides whether it is built.
-struct Target {
+pub(super) struct Target {
     loaded: Loaded,
-    inputs: String,
-    uses: Vec<UseRecord>,
+    pub(super) inputs: String,
+    pub(super) uses: Vec<UseRecord>,
 }
 
 /// Builds the specs that are not up to date, in order.
@@ -107,7 +107,7 @@ fn finish(session: &Session, summary: &mut Summary, finished: Finished) {
 }
 
 /// What decides whether a spec is up to date.
-fn target(session: &Session, loaded: &Loaded) -> Result<Target, Error> {
+pub(super) fn target(session: &Session, loaded: &Loaded) -> Result<Target, Error> {
     let spec = &loaded.spec;
     let mut uses = Vec::new();
     for name in &spec.uses {
@@ -164,7 +164,7 @@ fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<E
 }
 
 /// Takes the workspace's lock, saying so when that takes time.
-fn take_lock(session: &Session) -> Result<crate::workspace::Lock, Error> {
+pub(super) fn take_lock(session: &Session) -> Result<crate::workspace::Lock, Error> {
     if let Some(lock) = session.workspace.try_lock()? {
         return Ok(lock);
     }

@@ -8,12 +8,14 @@ mod log;
 mod models;
 mod specs;
 mod validate;
+mod verify;
 
 pub use build::build;
 pub use doctor::{Finding, doctor};
 pub use models::{Chosen, Reach, models, pull};
 pub use specs::{Loaded, check, load_specs, render_prompt};
 pub use validate::{Judging, validate};
+pub use verify::{Replayed, replay, verify};
 
 use std::sync::{Arc, Mutex};
 

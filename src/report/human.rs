@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Report, count, printable};
-use crate::event::{Event, Finished, Status};
+use crate::event::{Difference, Event, Finished, Status, Verified};
 use crate::verdict::{Outcome, Verdict};
 
 /// How much to print.
@@ -154,6 +154,22 @@ impl Human {
         }
     }
 
+    fn verified(&mut self, verified: &Verified) {
+        let name = verified.spec.as_deref().unwrap_or("the generated crate");
+        for Difference { path, message } in &verified.differences {
+            self.print(RED, "Differs", &format!("{path}: {message}"));
+        }
+        if self.verbosity == Verbosity::Quiet {
+            return;
+        }
+        if verified.differences.is_empty() {
+            self.print(GREEN, "Verified", &format!("{name} in {:.1} s", verified.seconds));
+        }
+        for note in &verified.notes {
+            self.print(CYAN, "Note", note);
+        }
+    }
+
     fn finished(&mut self, finished: &Finished) {
         self.line.set_message("");
         self.line.disable_steady_tick();
@@ -264,6 +280,7 @@ impl Report for Human {
             // Only given candidates can be unjudged: see `Verdicts`.
             Event::Unjudged(unjudged) => self.print(YELLOW, "Unjudged", &unjudged.message),
             Event::Finished(finished) => self.finished(finished),
+            Event::Verified(verified) => self.verified(verified),
         }
     }
 }

@@ -49,6 +49,12 @@ fn to_json(event: &Event) -> Value {
             "spec": unjudged.spec, "candidate": unjudged.candidate, "path": unjudged.path, "line": unjudged.line,
         }),
         Event::Finished(finished) => finished_to_json(finished),
+        Event::Verified(verified) => json!({
+            "event": "verified", "spec": verified.spec,
+            "status": if verified.differences.is_empty() { "verified" } else { "differs" },
+            "differences": verified.differences, "notes": verified.notes,
+            "seconds": (verified.seconds * 1000.0).round() / 1000.0,
+        }),
     };
     if let Value::Object(object) = &mut value {
         object.insert("v".to_owned(), VERSION.into());

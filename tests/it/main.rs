@@ -35,4 +35,6 @@ mod server;
 mod validate;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod validate_cmd;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod verify;
 mod wire;

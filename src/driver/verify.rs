@@ -1,0 +1,407 @@
+//! `llmc verify` and `llmc replay`: what is committed, held against itself and judged again, without a model.
+//!
+//! An artifact is its spec, its code, its tests and its provenance. Each follows from the others: the prompt from the
+//! spec and the templates, the code from the recorded completion, the tests from the spec, the digests from all of them.
+//! So whatever was changed alone contradicts the rest. What was changed in all places at once is what the commit, and
+//! who signed it, vouch for.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::specs::{self, Loaded};
+use super::{Session, Summary, build};
+use crate::candidate::{self, Candidate};
+use crate::digest::sha256;
+use crate::error::{Error, ExitCode};
+use crate::event::{Difference, Event, Verified};
+use crate::freeze::{self, ArtifactInput, FileText};
+use crate::provenance::{PolicyRecord, Provenance, ProvenanceError};
+use crate::repo::Repo;
+use crate::validate::{self, ValidateError, Validator};
+use crate::verdict::Verdict;
+use crate::workspace::{Workspace, paths};
+
+/// Folders and files of the generated crate that are llmc's alone: cargo gives a meaning to whatever is put there.
+const OWN: [&str; 8] = ["src", "tests", "provenance", "benches", "examples", ".cargo", "build.rs", "Cargo.toml"];
+
+/// What was found of one artifact without running anything.
+#[derive(Default)]
+struct Examined {
+    differences: Vec<Difference>,
+    notes: Vec<String>,
+    /// The record and what its completion gives, where both could be had.
+    found: Option<(Provenance, Candidate)>,
+}
+
+impl Examined {
+    fn differs(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.differences.push(Difference { path: path.into(), message: message.into() });
+    }
+}
+
+/// Proves the artifacts of the specs that were named, or all of the workspace.
+///
+/// # Errors
+/// When llmc could not do its part. A difference is in the [`Summary`], with exit code 6.
+pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Result<Summary, Error> {
+    let mut summary = Summary::default();
+    let (loaded, mistakes) = specs::load_specs(session, named, from)?;
+    if !mistakes.is_empty() {
+        summary.mistakes = mistakes;
+        summary.fail(Error::new(ExitCode::Difference, "a spec is invalid: its artifact can't be verified"));
+    }
+    if loaded.is_empty() && summary.mistakes.is_empty() && named.is_empty() && freeze::is_empty(&session.workspace) {
+        return Err(Error::new(ExitCode::Usage, "there is nothing to verify: no spec and no artifact")
+            .hint("`llmc init` writes an example"));
+    }
+    let mut differing = BTreeSet::new();
+    // Those that pass what costs nothing are judged, several at a time.
+    let mut judging = Vec::new();
+    let slots = Arc::new(tokio::sync::Semaphore::new(session.options.jobs.max(1)));
+    for one in &loaded {
+        let started = Instant::now();
+        let mut examined = examine(session, one, &loaded)?;
+        let task = match examined.found.take() {
+            Some((provenance, candidate)) if examined.differences.is_empty() => {
+                let uses = build::used_sources(session, &one.spec, &loaded)?;
+                let (validator, loaded, slots) = (session.validator()?, one.clone(), slots.clone());
+                Some(tokio::spawn(async move {
+                    let _slot = slots.acquire_owned().await.expect("the semaphore is never closed");
+                    let judge = move || judge(&validator, &loaded, &uses, &provenance, &candidate);
+                    tokio::task::spawn_blocking(judge).await.expect("judging does not panic")
+                }))
+            }
+            _ => None,
+        };
+        judging.push((one, examined, task, started));
+    }
+    for (one, mut examined, task, started) in judging {
+        if let Some(task) = task {
+            let judged = tokio::select! {
+                judged = task => judged.expect("judging does not panic")?,
+                () = session.interrupt.wait() => return Err(Error::interrupted()),
+            };
+            examined.notes.extend(judged.notes);
+            if !judged.verdict.is_pass() {
+                examined.differs(paths::code(&one.spec.name), told(&judged.verdict));
+            }
+        }
+        if !examined.differences.is_empty() {
+            differing.insert(one.spec.name.clone());
+        }
+        session.tell(Event::Verified(Verified {
+            spec: Some(one.spec.name.clone()),
+            differences: examined.differences,
+            notes: examined.notes,
+            seconds: started.elapsed().as_secs_f64(),
+        }));
+    }
+    if named.is_empty() {
+        let started = Instant::now();
+        let differences = crate_differences(&session.workspace, &loaded)?;
+        if !differences.is_empty() {
+            differing.insert("the generated crate".to_owned());
+            let seconds = started.elapsed().as_secs_f64();
+            session.tell(Event::Verified(Verified { spec: None, differences, notes: Vec::new(), seconds }));
+        }
+    }
+    if !differing.is_empty() {
+        let names = differing.into_iter().collect::<Vec<_>>().join(", ");
+        summary.fail(Error::new(ExitCode::Difference, format!("not as it was built: {names}")).hint(
+            "`git diff` and `git log` show who changed what; `llmc build` builds anew what a spec's change made stale",
+        ));
+    }
+    Ok(summary)
+}
+
+/// Holds an artifact's files against each other.
+fn examine(session: &Session, loaded: &Loaded, all: &[Loaded]) -> Result<Examined, Error> {
+    let mut examined = Examined::default();
+    let spec = &loaded.spec;
+    let record_path = paths::provenance(&spec.name);
+    let Some(bytes) = read(&session.workspace, &record_path)? else {
+        examined.differs(record_path, format!("is not there: `llmc build {}` makes it", spec.name));
+        return Ok(examined);
+    };
+    let provenance = match Provenance::read(&bytes) {
+        Ok(provenance) => provenance,
+        Err(source @ ProvenanceError::Newer(_)) => {
+            return Err(freeze::FreezeError::Provenance { path: record_path, source }.into());
+        }
+        Err(error) => {
+            examined.differs(record_path, error.to_string());
+            return Ok(examined);
+        }
+    };
+    if unix(&bytes) != provenance.to_bytes() {
+        examined.differs(&record_path, "is not as llmc writes it: it was changed after the build");
+    }
+    if (provenance.spec.name.as_str(), provenance.spec.path.as_str()) != (spec.name.as_str(), loaded.path.as_str()) {
+        let (name, path) = (&provenance.spec.name, &provenance.spec.path);
+        examined.differs(&record_path, format!("tells of another spec: `{name}` in `{path}`"));
+        return Ok(examined);
+    }
+    let own = [paths::code(&spec.name), paths::tests(&spec.name)];
+    let subjects: Vec<&str> = provenance.subject.iter().map(|subject| subject.path.as_str()).collect();
+    if subjects != own {
+        examined.differs(&record_path, format!("vouches for other files: {}", subjects.join(", ")));
+    }
+    let is_of_this_spec = sha256(spec.canonical()) == provenance.spec.digest;
+    if !is_of_this_spec {
+        examined.differs(&loaded.path, "was changed since the artifact was built");
+    } else if sha256(unix(&loaded.bytes)) != provenance.spec.file_digest
+        && sha256(&loaded.bytes) != provenance.spec.file_digest
+    {
+        examined
+            .notes
+            .push(format!("{}: comments or layout changed since the build, and nothing that counts", loaded.path));
+    }
+    if is_of_this_spec {
+        inputs_differ(session, loaded, all, &provenance, &mut examined)?;
+    }
+    let made = match made(loaded, &provenance) {
+        Ok((candidate, files)) => Some((candidate, files)),
+        Err(verdict) => {
+            // Another spec may want something else of the same reply.
+            if is_of_this_spec {
+                examined
+                    .differs(&record_path, format!("the recorded completion gives no such code: {}", told(&verdict)));
+            }
+            None
+        }
+    };
+    for path in &own {
+        let Some(bytes) = read(&session.workspace, path)? else {
+            examined.differs(path, "is not there");
+            continue;
+        };
+        let recorded = provenance.subject.iter().find(|subject| subject.path == *path);
+        let is_recorded = recorded.is_some_and(|subject| freeze::is_text_of(&bytes, &subject.sha256));
+        let is_made = made.as_ref().is_none_or(|(_, files)| {
+            !is_of_this_spec || files.iter().any(|(made, text)| made == path && *text == unix(&bytes))
+        });
+        if !is_recorded {
+            examined.differs(path, "was edited by hand: its digest is not the recorded one");
+        } else if !is_made {
+            let from = if *path == own[0] { "the recorded completion" } else { "the spec" };
+            examined.differs(path, format!("is not what {from} gives"));
+        }
+    }
+    examined.found = made.map(|(candidate, _)| (provenance, candidate));
+    Ok(examined)
+}
+
+/// What a build depends on, beside the spec itself.
+fn inputs_differ(
+    session: &Session,
+    loaded: &Loaded,
+    all: &[Loaded],
+    provenance: &Provenance,
+    examined: &mut Examined,
+) -> Result<(), Error> {
+    let spec = &loaded.spec;
+    let target = build::target(session, loaded)?;
+    let record_path = paths::provenance(&spec.name);
+    let changed = |one: &&crate::provenance::UseRecord| !target.uses.contains(one);
+    for used in provenance.uses.iter().filter(changed) {
+        examined
+            .differs(paths::code(&used.name), format!("was changed since `{}`, which calls it, was built", spec.name));
+    }
+    if session.templates.digest(spec) != provenance.prompt.template_digest {
+        examined.differs("templates", "the prompt's templates were changed since the artifact was built");
+    } else if target.inputs != provenance.input_digest && examined.differences.is_empty() {
+        examined.differs(
+            &record_path,
+            "was built from other inputs: the settings of model or sampling in llmc.yaml were changed, or the record",
+        );
+    } else if spec.prompt.shots.is_empty() && examined.differences.is_empty() {
+        // A worked example is another artifact, which may have been built anew since.
+        let prompt = specs::render_prompt(session, loaded, all)?;
+        if prompt != provenance.prompt {
+            examined.differs(&record_path, "the recorded prompt is not what the spec and the templates give");
+        }
+    }
+    if provenance.policy != PolicyRecord::from(&spec.policy) || provenance.dependencies != spec.dependencies {
+        examined.differs(&record_path, "records another policy, or other dependencies, than the spec's");
+    }
+    Ok(())
+}
+
+/// The artifact that a recorded completion gives, by the same way as in a build.
+fn made(loaded: &Loaded, provenance: &Provenance) -> Result<(Candidate, Vec<FileText>), Verdict> {
+    let completion = &provenance.completion;
+    let candidate = candidate::from_completion(&completion.text, completion.finish, &loaded.spec)?;
+    let tests = validate::render_tests_file(&loaded.spec);
+    let input = ArtifactInput { source: &candidate.source, tests: &tests, provenance };
+    // The name is that of a spec that was built.
+    let files = freeze::files(&input).unwrap_or_default();
+    Ok((candidate, files))
+}
+
+/// What running an artifact came to.
+struct Ran {
+    verdict: Verdict,
+    /// What is not as it was, and need not be.
+    notes: Vec<String>,
+}
+
+/// Compiles an artifact and runs its checks.
+fn judge(
+    validator: &Validator,
+    loaded: &Loaded,
+    uses: &[(String, String)],
+    provenance: &Provenance,
+    candidate: &Candidate,
+) -> Result<Ran, ValidateError> {
+    let checks = validator.prepare(&loaded.spec, uses)?;
+    let mut notes = Vec::new();
+    let (then, now) = (&provenance.toolchain, validator.toolchain());
+    if then.rustc != now.version || then.host != now.host {
+        notes.push(format!(
+            "built with {} for {}, verified with {} for {}",
+            then.rustc, then.host, now.version, now.host
+        ));
+    }
+    for locked in checks.crates() {
+        match provenance.crates.iter().find(|one| one.name == locked.name) {
+            Some(one) if one.version != locked.version => {
+                notes.push(format!("built with {} {}, verified with {}", one.name, one.version, locked.version));
+            }
+            _ => {}
+        }
+    }
+    if provenance.sandbox == "off" {
+        notes.push("it was built without the sandbox".to_owned());
+    }
+    Ok(Ran { verdict: validator.judge(&checks, candidate)?, notes })
+}
+
+/// What is wrong with the generated crate as a whole.
+fn crate_differences(workspace: &Workspace, specs: &[Loaded]) -> Result<Vec<Difference>, Error> {
+    let mut differences = Vec::new();
+    let mut expected: BTreeSet<String> = BTreeSet::new();
+    // A record that can't be read was told of already.
+    if let Ok(modules) = freeze::modules_on_disk(workspace) {
+        for (path, text) in freeze::crate_files(&modules)? {
+            let is_same = read(workspace, &path)?.is_some_and(|bytes| unix(&bytes) == text);
+            if !is_same {
+                differences.push(Difference {
+                    path: path.clone(),
+                    message: "is not what the artifacts give; `llmc build` writes it anew".to_owned(),
+                });
+            }
+        }
+    }
+    expected.extend([paths::MANIFEST.to_owned(), paths::CRATE_ROOT.to_owned()]);
+    for loaded in specs {
+        let name = &loaded.spec.name;
+        expected.extend([paths::code(name), paths::tests(name), paths::provenance(name)]);
+    }
+    for path in freeze::crate_listing(workspace, &OWN)? {
+        if !expected.contains(&path) {
+            differences.push(Difference { path, message: "belongs to no spec".to_owned() });
+        }
+    }
+    Ok(differences)
+}
+
+/// Makes an artifact again from its recorded completion, by way of extraction, formatting, validation and writing.
+///
+/// # Errors
+/// With exit code 6 where it is not the artifact that is there; with `overwrite` it is written then.
+pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<Replayed, Error> {
+    let (loaded, mistakes) = specs::load_specs(session, &[named.to_owned()], from)?;
+    if !mistakes.is_empty() {
+        return Err(Error::spec(mistakes));
+    }
+    let path = specs::resolve(session, named, from, &session.workspace.specs()?)?;
+    let one = loaded.iter().find(|one| one.path == path).expect("it was loaded by this path").clone();
+    let name = one.spec.name.clone();
+    let differs = |message: String| Error::new(ExitCode::Difference, message);
+    let record_path = paths::provenance(&name);
+    let Some(bytes) = read(&session.workspace, &record_path)? else {
+        return Err(Error::new(ExitCode::Usage, format!("there is no `{record_path}` to replay"))
+            .hint(format!("`llmc build {name}` first")));
+    };
+    let provenance =
+        Provenance::read(&bytes).map_err(|error| differs(format!("failed to read `{record_path}`")).cause(error))?;
+    if provenance.spec.name != name || provenance.spec.digest != sha256(one.spec.canonical()) {
+        return Err(differs(format!("`{}` is not the spec that `{record_path}` tells of", one.path))
+            .hint(format!("`llmc build {name}` builds it as it is now")));
+    }
+    let (candidate, files) = made(&one, &provenance)
+        .map_err(|verdict| differs(format!("the recorded completion gives no such code: {}", told(&verdict))))?;
+    let uses = build::used_sources(session, &one.spec, &loaded)?;
+    let validator = session.validator()?;
+    let ran = {
+        let (one, provenance) = (one.clone(), provenance.clone());
+        let judge = move || judge(&validator, &one, &uses, &provenance, &candidate);
+        tokio::select! {
+            ran = tokio::task::spawn_blocking(judge) => ran.expect("judging does not panic")?,
+            () = session.interrupt.wait() => return Err(Error::interrupted()),
+        }
+    };
+    if !ran.verdict.is_pass() {
+        return Err(differs(format!("`{name}` fails now: {}", told(&ran.verdict))));
+    }
+    let mut changed = Vec::new();
+    for (path, text) in &files {
+        let is_same = read(&session.workspace, path)?.is_some_and(|bytes| unix(&bytes) == *text);
+        if !is_same {
+            changed.push(path.clone());
+        }
+    }
+    if !changed.is_empty() {
+        if !session.options.overwrite {
+            return Err(differs(format!("the recorded completion gives other bytes: {}", changed.join(", ")))
+                .hint(format!("`llmc replay {name} --overwrite` puts them in the place of what is there")));
+        }
+        let _lock = build::take_lock(session)?;
+        freeze::write(&session.workspace, &files)?;
+    }
+    let tree = match Repo::discover(&session.workspace.root)? {
+        Some(repo) => Some(repo.tree_with(&[files.as_slice(), &[(one.path.clone(), one.bytes.clone())]].concat())?),
+        None => None,
+    };
+    Ok(Replayed {
+        spec: name,
+        files: files.into_iter().map(|(path, _)| path).collect(),
+        changed,
+        tree,
+        notes: ran.notes,
+    })
+}
+
+/// What a replay came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// The spec.
+    pub spec: String,
+    /// The artifact's files.
+    pub files: Vec<String>,
+    /// Those that were not as they are now.
+    pub changed: Vec<String>,
+    /// git's name of the tree of the last commit with these files in it; none where there is no repository.
+    pub tree: Option<String>,
+    /// What is not as it was at the time of the build, and need not be.
+    pub notes: Vec<String>,
+}
+
+/// A verdict in a line.
+fn told(verdict: &Verdict) -> String {
+    let code = verdict.code.as_deref().unwrap_or_default();
+    let first = verdict.detail.lines().next().unwrap_or_default();
+    format!("{} ({code}): {first}", format!("{:?}", verdict.phase).to_lowercase())
+}
+
+/// As llmc writes it, whatever git made of the line ends.
+fn unix(bytes: &[u8]) -> Vec<u8> {
+    freeze::unix_lines(bytes).unwrap_or_else(|| bytes.to_vec())
+}
+
+/// The bytes of a file of the workspace; `None` when it is not there.
+fn read(workspace: &Workspace, path: &str) -> Result<Option<Vec<u8>>, Error> {
+    Ok(freeze::read(&workspace.path(path))?)
+}
