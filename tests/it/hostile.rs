@@ -9,6 +9,7 @@
 mod bombs;
 mod case;
 mod cheats;
+mod files;
 mod honest;
 mod neighbours;
 mod reach;
@@ -61,6 +62,7 @@ fn all() -> Vec<Case> {
         cheats::forgeries(),
         cheats::shadows(),
         state::moods(),
+        files::forged(),
         honest::programs(),
     ];
     tables.into_iter().flatten().collect()
@@ -110,6 +112,16 @@ fn deep_and_long_texts_are_told() {
 #[test]
 fn bombs_for_the_process_are_told() {
     together(bombs::process());
+}
+
+#[test]
+fn where_files_are_allowed_there_are_none() {
+    together(files::allowed());
+}
+
+#[test]
+fn reports_beside_the_checks_are_not_forged() {
+    together(files::forged());
 }
 
 #[test]
