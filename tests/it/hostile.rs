@@ -162,7 +162,6 @@ fn every_one_of_them_alone() {
 }
 
 #[test]
-#[ignore = "needs messages of rustc and of the linker without the paths in them"]
 fn no_verdict_names_a_folder_of_this_machine() {
     let trap = Trap::new();
     let links = "#[link(name = \"llmc_no_such_library\")] extern \"C\" {}\npub fn double(n: i64) -> i64 { n }";
@@ -170,6 +169,28 @@ fn no_verdict_names_a_folder_of_this_machine() {
     let climbs = "#[path = \"../other.rs\"] mod other;\npub fn double(n: i64) -> i64 { n }";
     let crates = "extern crate nothing_there;\npub fn double(n: i64) -> i64 { n }";
     let cases = [links, reads, climbs, crates].map(|text| Case::new(text, For::Double, text));
+    // Errors that point into std, panics in it, a linker that lacks a symbol, a compiler that gives up.
+    let body = |text: &str| Case::double(text, text);
+    let more = [
+        body("vec![n].iter().sum::<String>()"),
+        body("fn sorted<T: Ord>(_: T) -> i64 { 0 } sorted(1.5)"),
+        body("std::thread::spawn({ let x = std::rc::Rc::new(n); move || *x }).join().unwrap()"),
+        body("Vec::<u64>::with_capacity(usize::MAX - n as usize).len() as i64"),
+        body("std::cell::RefCell::new(n).try_borrow_mut().map(|_| [0i64; 0][n as usize]).unwrap()"),
+        body(
+            "(std::env::args().next().unwrap() + &format!(\"{:?} {:?}\", std::env::current_exe(), std::env::current_dir())).parse::<i64>().expect(&std::env::args().next().unwrap())",
+        ),
+        body("panic!(\"{:?} {:?} {:?}\", std::env::args(), std::env::current_exe(), std::env::current_dir())"),
+        Case::raw(
+            "a missing symbol",
+            "extern \"C\" { fn llmc_no_such_symbol(); }",
+            "unsafe { llmc_no_such_symbol() }; n",
+        ),
+        Case::new("a missing crate", For::Double, "use std::nothing::Here;\npub fn double(n: i64) -> i64 { n }"),
+        Case::new("a missing file", For::Double, "mod elsewhere;\npub fn double(n: i64) -> i64 { n }"),
+        Case::new("a macro that panics in it", For::Double, "include!(concat!(env!(\"HOME\"), \"/x\"));"),
+    ];
+    let cases: Vec<Case> = cases.into_iter().chain(more).collect();
     let told = trap.paths(&cases);
     trap.close(told);
 }
