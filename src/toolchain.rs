@@ -289,6 +289,18 @@ const RELEASE: &[&str] = &["opt-level=3", "overflow-checks=off", "debug-assertio
 /// Of both profiles.
 const CODEGEN: &[&str] = &["debuginfo=0", "panic=unwind", "codegen-units=1", "embed-bitcode=no"];
 
+/// What rustc says of work that takes long: it is done before the code is known to be wrong.
+const LONG_WORK: &str = "long_running_const_eval";
+
+impl Compiled {
+    /// Whether it was told what is wrong with the code: then it does not matter that rustc was stopped before its end.
+    pub fn has_errors(&self) -> bool {
+        let is_long = |error: &RustcDiagnostic| error.code.as_deref() == Some(LONG_WORK);
+        let mut errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.level.starts_with("error"));
+        errors.next().is_some_and(|error| !is_long(error))
+    }
+}
+
 impl Compile {
     /// The file that is to be built.
     fn artifact(&self) -> PathBuf {

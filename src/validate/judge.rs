@@ -42,6 +42,8 @@ pub(super) fn compile(compiled: &Compiled, places: &Places<'_>) -> Verdict {
         ..Verdict::failed(Phase::Compile, Class::Resource, "rustc", bounded(detail))
     };
     match compiled.ending {
+        // It was writing its errors when it was stopped: the first of them is the same however many it would have been.
+        Ending::CpuTime | Ending::WallTime | Ending::Flood if compiled.has_errors() => {}
         Ending::CpuTime | Ending::WallTime => return ended(Outcome::Timeout, "the compiler ran out of time"),
         Ending::Flood => return ended(Outcome::Resource, "the compiler wrote too much"),
         Ending::Forbidden => return ended(Outcome::Crashed, "the compiler made a system call that it may not"),
