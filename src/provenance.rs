@@ -13,7 +13,7 @@ use crate::digest::sha256;
 use crate::model::{Completion, Identity, Parameters};
 use crate::prompt::Prompt;
 use crate::select::Cluster;
-use crate::spec::{Dependency, Policy, Stop};
+use crate::spec::{Dependency, Policy, Profile, Stop};
 use crate::stats::wilson;
 use crate::verdict::Class;
 
@@ -120,11 +120,19 @@ pub struct PolicyRecord {
     pub max_lines: usize,
     /// Paths that might not be named.
     pub deny: Vec<String>,
+    /// How it was compiled for its checks; in older records it is not told, and was the default.
+    #[serde(default = "default_profiles")]
+    pub profiles: Vec<Profile>,
+}
+
+fn default_profiles() -> Vec<Profile> {
+    Policy::default().profiles
 }
 
 impl From<&Policy> for PolicyRecord {
     fn from(policy: &Policy) -> Self {
-        Self { allow_unsafe: policy.allow_unsafe, max_lines: policy.max_lines, deny: policy.deny.clone() }
+        let (deny, profiles) = (policy.deny.clone(), policy.profiles.clone());
+        Self { allow_unsafe: policy.allow_unsafe, max_lines: policy.max_lines, deny, profiles }
     }
 }
 

@@ -175,9 +175,48 @@ impl Toolchain {
     /// [`SandboxError`], when rustc could not be started. That it failed, crashed or was killed is no error.
     pub fn compile(&self, compile: &Compile) -> Result<Compiled, SandboxError> {
         let finished = sandbox::run(&self.job(compile))?;
-        let (diagnostics, other) = read_diagnostics(&String::from_utf8_lossy(&finished.stderr), finished.truncated);
+        let (mut diagnostics, mut other) =
+            read_diagnostics(&String::from_utf8_lossy(&finished.stderr), finished.truncated);
+        if !diagnostics.is_empty() || !other.is_empty() {
+            let folders = self.folders(compile);
+            let plain = |text: &mut String| *text = without_folders(text, &folders);
+            plain(&mut other);
+            for diagnostic in &mut diagnostics {
+                cut_linker_arguments(diagnostic);
+                plain(&mut diagnostic.message);
+                plain(&mut diagnostic.rendered);
+                diagnostic.spans.iter_mut().filter_map(|span| span.label.as_mut()).for_each(plain);
+            }
+        }
         let artifact = Some(compile.artifact()).filter(|path| finished.ending == Ending::Exited(0) && path.is_file());
         Ok(Compiled { ending: finished.ending, diagnostics, artifact, other })
+    }
+
+    /// What rustc or the linker may name of this machine, each with what is shown in its place; the longest first.
+    ///
+    /// `--remap-path-prefix` changes names of source files, but not what is quoted in a message.
+    fn folders(&self, compile: &Compile) -> Vec<(String, String)> {
+        let mut folders: Vec<(PathBuf, String)> =
+            compile.shown_as.iter().map(|(folder, name)| (folder.clone(), name.clone())).collect();
+        folders.push((self.sysroot.clone(), "/rust".into()));
+        let libraries = compile
+            .externs
+            .iter()
+            .filter_map(|(_, rlib)| rlib.parent())
+            .chain(compile.search.iter().map(PathBuf::as_path));
+        folders.extend(libraries.map(|folder| (folder.to_owned(), "/crates".into())));
+        folders.push((compile.out.clone(), "/out".into()));
+        folders.push((source_folder(&compile.root), "src".into()));
+        // As rustc was told, and as the system calls them.
+        let real = folders.iter().filter_map(|(folder, name)| Some((folder.canonicalize().ok()?, name.clone())));
+        let real: Vec<_> = real.collect();
+        folders.extend(real);
+        let mut folders: Vec<(String, String)> =
+            folders.into_iter().filter_map(|(folder, name)| Some((folder.to_str()?.to_owned(), name))).collect();
+        folders.retain(|(folder, _)| folder.len() > 1);
+        // A stable order: of two names for the same folder the first counts.
+        folders.sort_by_key(|(folder, _)| std::cmp::Reverse(folder.len()));
+        folders
     }
 
     /// The process that [`Toolchain::compile`] runs.
@@ -257,6 +296,18 @@ const RELEASE: &[&str] = &["overflow-checks=off", "debug-assertions=off"];
 /// Of both profiles. Stripped, since the standard library's debug information would be linked in.
 const CODEGEN: &[&str] = &["debuginfo=0", "strip=debuginfo", "panic=unwind", "codegen-units=1", "embed-bitcode=no"];
 
+/// What rustc says of work that takes long: it is done before the code is known to be wrong.
+const LONG_WORK: &str = "long_running_const_eval";
+
+impl Compiled {
+    /// Whether it was told what is wrong with the code: then it does not matter that rustc was stopped before its end.
+    pub fn has_errors(&self) -> bool {
+        let is_long = |error: &RustcDiagnostic| error.code.as_deref() == Some(LONG_WORK);
+        let mut errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.level.starts_with("error"));
+        errors.next().is_some_and(|error| !is_long(error))
+    }
+}
+
 impl Compile {
     /// The file that is to be built.
     fn artifact(&self) -> PathBuf {
@@ -302,6 +353,26 @@ fn ask(program: &OsStr, arguments: &[&str]) -> Result<String, ToolchainError> {
 /// Cuts a text at [`MAX_TEXT`].
 fn clip(text: &str) -> String {
     text[..text.floor_char_boundary(MAX_TEXT)].to_owned()
+}
+
+fn without_folders(text: &str, folders: &[(String, String)]) -> String {
+    folders.iter().fold(text.to_owned(), |text, (folder, name)| match text.contains(folder.as_str()) {
+        true => text.replace(folder.as_str(), name),
+        false => text,
+    })
+}
+
+/// Takes the linker's command out of a message that it failed: what the linker said is the point.
+fn cut_linker_arguments(diagnostic: &mut RustcDiagnostic) {
+    if !diagnostic.message.starts_with("linking with ") {
+        return;
+    }
+    let is_command = |line: &str| {
+        let note = line.trim_start().strip_prefix("= note:").map(str::trim_start).unwrap_or_default();
+        note.starts_with('"') || note.starts_with("LC_ALL=") || note.starts_with("some arguments are omitted")
+    };
+    let lines: Vec<&str> = diagnostic.rendered.lines().filter(|line| !is_command(line)).collect();
+    diagnostic.rendered = lines.join("\n");
 }
 
 /// Reads the JSON lines of rustc; the rest of its words come back apart.
@@ -406,6 +477,34 @@ mod tests {
             shown_as: vec![("/work".into(), "/shown".into())],
             limits: Limits::COMPILE,
         }
+    }
+
+    #[test]
+    fn a_message_of_the_linker_is_cut_to_its_point() {
+        let rendered = "error: linking with `cc` failed: exit status: 1\n  |\n  = note:  \"cc\" \"-m64\" \"/work/out/a.o\"\n  \
+                        = note: some arguments are omitted. use `--verbose` to show all linker arguments\n  = note: ld: cannot find -lx\n";
+        let mut diagnostic = RustcDiagnostic {
+            level: "error".into(),
+            code: None,
+            message: "linking with `cc` failed: exit status: 1".into(),
+            rendered: rendered.into(),
+            spans: Vec::new(),
+        };
+        cut_linker_arguments(&mut diagnostic);
+        assert_eq!(
+            diagnostic.rendered,
+            "error: linking with `cc` failed: exit status: 1\n  |\n  = note: ld: cannot find -lx"
+        );
+    }
+
+    #[test]
+    fn folders_are_shown_by_other_names_the_longest_first() {
+        let folders = toolchain().folders(&compile());
+        let text = "/work/out/x /work/src/candidate.rs /work/y /rust/lib/z /deps/libregex.rlib /elsewhere";
+        assert_eq!(
+            without_folders(text, &folders),
+            "/out/x src/candidate.rs /shown/y /rust/lib/z /crates/libregex.rlib /elsewhere"
+        );
     }
 
     #[test]

@@ -179,6 +179,9 @@ impl Filter {
         }
         let itself = Test::Equal { argument: 0, value: 0 };
         self.rule(libc::SYS_prlimit64, &[&[itself]], ALLOW, error(libc::EPERM));
+        // A child leads a group of its own, and joins no other.
+        let own_group = Test::Equal { argument: 1, value: 0 };
+        self.rule(libc::SYS_setpgid, &[&[itself, own_group]], ALLOW, KILL);
         let options = [libc::PR_SET_NAME, libc::PR_SET_PDEATHSIG, libc::PR_SET_DUMPABLE, libc::PR_SET_SECCOMP]
             .map(|option| [Test::Equal { argument: 0, value: option.cast_unsigned() }]);
         let options: Vec<&[Test]> = options.iter().map(|test| &test[..]).collect();
@@ -380,7 +383,6 @@ const FORK_ALLOWED: &[c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_fork,
     libc::SYS_getppid,
-    libc::SYS_setsid,
     libc::SYS_tgkill,
     libc::SYS_wait4,
 ];

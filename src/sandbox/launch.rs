@@ -6,9 +6,11 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::ptr;
@@ -39,6 +41,14 @@ pub(super) fn start(job: &Job, mode: Mode) -> io::Result<(Child, Identity)> {
     let mut command = Command::new(&job.program);
     command.current_dir(&job.directory).env_clear();
     command.stdin(input(&job.input)?).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let outputs = match job.role {
+        Role::Compile => None,
+        Role::Run | Role::Fork => {
+            let ((stdout, their_stdout), (stderr, their_stderr)) = (output()?, output()?);
+            command.stdout(their_stdout).stderr(their_stderr);
+            Some((stdout, stderr))
+        }
+    };
     let enter = move || {
         grow_stack();
         new_session()?;
@@ -55,7 +65,21 @@ pub(super) fn start(job: &Job, mode: Mode) -> io::Result<(Child, Identity)> {
     };
     // SAFETY: `enter` only makes system calls on memory that was laid out before the fork.
     unsafe { command.pre_exec(enter) };
-    Ok((command.spawn()?, identity))
+    let mut child = command.spawn()?;
+    if let Some((stdout, stderr)) = outputs {
+        (child.stdout, child.stderr) = (Some(stdout.into()), Some(stderr.into()));
+    }
+    Ok((child, identity))
+}
+
+/// What a candidate writes to: our end and its own.
+///
+/// Not a pipe: Landlock lets a process open again what it has open, under `/proc/self/fd`, so code without a descriptor
+/// of the pipe could write to it. A socket can't be opened. Nothing is ever to be read from it.
+pub(super) fn output() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.shutdown(Shutdown::Write)?;
+    Ok((ours.into(), theirs.into()))
 }
 
 /// Who will run `job`, whose program is this file.
@@ -105,7 +129,12 @@ const EMPTY_PATH: &CStr = c"";
 
 impl Image {
     fn new(job: &Job) -> io::Result<Self> {
-        let mut arguments = vec![c_string(job.program.as_os_str())?];
+        // Where a candidate's program is tells it that it is being judged.
+        let name = match job.role {
+            Role::Compile => job.program.as_os_str(),
+            Role::Run | Role::Fork => OsStr::new("main"),
+        };
+        let mut arguments = vec![c_string(name)?];
         for argument in &job.arguments {
             arguments.push(c_string(argument)?);
         }
@@ -207,6 +236,8 @@ fn sealed(bytes: &[u8]) -> io::Result<Stdio> {
 
 /// The scheduling priority of candidates and of rustc, from 0 (as llmc itself) to 19 (last).
 const NICE: libc::c_int = 10;
+/// The same, as `/proc` wants it.
+const NICE_TEXT: &str = "10";
 
 #[cfg(target_env = "gnu")]
 type Resource = libc::__rlimit_resource_t;
@@ -262,6 +293,16 @@ fn new_session() -> io::Result<()> {
     // A model that runs in this process waits for its slowest thread: candidates take the time that is left over.
     // SAFETY: no memory is involved. Where it is refused the candidate is only less polite.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+    // Where the kernel schedules a session as a group, priorities count among its processes only, and the group has one
+    // of its own. The kernel may refuse an unprivileged user who asks often.
+    // SAFETY: both texts outlive the calls, and nobody else knows the descriptor.
+    unsafe {
+        let group = libc::open(c"/proc/self/autogroup".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if group >= 0 {
+            libc::write(group, NICE_TEXT.as_ptr().cast(), NICE_TEXT.len());
+            libc::close(group);
+        }
+    }
     Ok(())
 }
 

@@ -116,7 +116,8 @@ impl Limits {
         memory: 3 << 30,
         file: 64 << 20,
         output: 256 << 10,
-        flood: 4 << 20,
+        // Many times what is kept: who writes so much writes errors.
+        flood: 1 << 20,
         files: 256,
         processes: 256,
     };

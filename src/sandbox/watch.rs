@@ -183,7 +183,7 @@ impl Stream {
     fn new(pipe: Option<impl Into<OwnedFd>>) -> Self {
         let pipe = pipe.map(|pipe| File::from(pipe.into()));
         if let Some(pipe) = &pipe {
-            // SAFETY: takes numbers only. Our end is a pipe's, so this always succeeds.
+            // SAFETY: takes numbers only. Our end is a pipe's or a socket's, so this always succeeds.
             unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
         }
         Self { pipe, kept: Vec::new(), seen: 0 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use super::filter::Filter;
 use super::identity::Identity;
-use super::launch::{check, rlimits};
+use super::launch::{check, output, rlimits};
 use super::watch::{GRACE, Leader, Output, exit_event, until_stopped};
 use super::{Finished, Input, Job, Limits, Mode, Role, SandboxError};
 
@@ -188,8 +188,8 @@ impl Server {
         let begun = Instant::now();
         let nothing = || File::open("/dev/null").map(OwnedFd::from);
         let input = channel.map_or_else(nothing, Ok).map_err(Failure::Run)?;
-        let (stdout, their_stdout) = io::pipe().map_err(Failure::Run)?;
-        let (stderr, their_stderr) = io::pipe().map_err(Failure::Run)?;
+        let (stdout, their_stdout) = output().map_err(Failure::Run)?;
+        let (stderr, their_stderr) = output().map_err(Failure::Run)?;
         let descriptors = [input.as_raw_fd(), their_stdout.as_raw_fd(), their_stderr.as_raw_fd()];
         self.send(&self.command(argument, limits), Some(descriptors))?;
         drop((input, their_stdout, their_stderr));

@@ -14,7 +14,7 @@ mod yaml;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use interface::{Form, Function, Interface, Method, TypeDef};
@@ -138,7 +138,7 @@ pub struct Policy {
 }
 
 /// How a candidate is compiled for its checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// Unoptimised, with overflow checks and debug assertions.

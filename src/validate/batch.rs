@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::crates::{Crates, SERVER_FILE, Seat};
+use super::crates::{Crates, SERVER_FILE, Seat, close};
 use super::{Checks, ValidateError, Validator, judge, proxy};
 use crate::candidate::{Candidate, is_separable};
 use crate::sandbox::{Ending, Limits};
@@ -158,6 +158,7 @@ impl<'a> Batch<'a, '_> {
             let compile = crates.program(name, &source, library.clone(), checks, profile, limits)?;
             let compiled = self.rustc(&compile, members.len())?;
             if let Some(file) = compiled.artifact {
+                close(&file)?;
                 (self.run)(Program { _crates: crates, file: Some(file), kind, members })?;
                 return Ok(Vec::new());
             }

@@ -1,5 +1,6 @@
 //! The crates of one batch on disk, in a private folder, and how each is compiled.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Checks, ValidateError};
@@ -160,6 +161,13 @@ impl Crates {
             limits,
         })
     }
+}
+
+/// Lets a program be executed and no longer be read: `/proc/self/exe` leads a candidate to it, and in it are other
+/// candidates or, where the checks are in its process, expected values.
+pub(super) fn close(program: &Path) -> Result<(), ValidateError> {
+    let closed = std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o111));
+    closed.map_err(|source| ValidateError::Io { path: program.to_owned(), source })
 }
 
 pub(super) fn create(folder: &Path) -> Result<(), ValidateError> {

@@ -42,6 +42,8 @@ pub(super) fn compile(compiled: &Compiled, places: &Places<'_>) -> Verdict {
         ..Verdict::failed(Phase::Compile, Class::Resource, "rustc", bounded(detail))
     };
     match compiled.ending {
+        // It was writing its errors when it was stopped: the first of them is the same however many it would have been.
+        Ending::CpuTime | Ending::WallTime | Ending::Flood if compiled.has_errors() => {}
         Ending::CpuTime | Ending::WallTime => return ended(Outcome::Timeout, "the compiler ran out of time"),
         Ending::Flood => return ended(Outcome::Resource, "the compiler wrote too much"),
         Ending::Forbidden => return ended(Outcome::Crashed, "the compiler made a system call that it may not"),
@@ -49,10 +51,12 @@ pub(super) fn compile(compiled: &Compiled, places: &Places<'_>) -> Verdict {
             return ended(Outcome::Resource, "the compiler ran out of memory");
         }
         Ending::Signaled(signal) => {
-            return ended(Outcome::Crashed, &format!("the compiler died of signal {signal}\n{}", compiled.other));
+            let detail = format!("the compiler died of signal {signal}\n{}", places.plain(&compiled.other));
+            return ended(Outcome::Crashed, &detail);
         }
         Ending::Exited(101) if errors.is_empty() => {
-            return ended(Outcome::Crashed, &format!("the compiler crashed\n{}", compiled.other));
+            let detail = format!("the compiler crashed\n{}", places.plain(&compiled.other));
+            return ended(Outcome::Crashed, &detail);
         }
         Ending::Exited(_) => {}
     }
@@ -205,7 +209,7 @@ impl Places<'_> {
             }
         }
         plain.push_str(rest);
-        let plain = plain.replace(self.candidate, "");
+        let plain = without_sources(&plain.replace(self.candidate, ""));
         self.quoted(&if self.module.is_empty() { plain } else { plain.replace(self.module, "") })
     }
 
@@ -224,9 +228,51 @@ impl Places<'_> {
     }
 }
 
+/// The text without the folders in which cargo keeps the sources of crates: `CRATE-VERSION/src/lib.rs` is left of a name.
+fn without_sources(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((at, found)) =
+        ["/registry/src/", "/git/checkouts/"].iter().filter_map(|name| Some((rest.find(name)?, *name))).min()
+    {
+        let start = rest[..at].rfind(|letter: char| letter.is_whitespace() || "\"'`(<=".contains(letter));
+        let start = start.map_or(0, |start| start + rest[start..].chars().next().map_or(0, char::len_utf8));
+        plain.push_str(&rest[..start]);
+        rest = &rest[at + found.len()..];
+        // The registry's name.
+        if let Some(end) = rest.find('/').filter(|_| found == "/registry/src/") {
+            rest = &rest[end + 1..];
+        }
+    }
+    plain + rest
+}
+
 /// Reads `:123` off the front.
 fn number(text: &str) -> (Option<usize>, &str) {
     let Some(rest) = text.strip_prefix(':') else { return (None, text) };
     let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
     (rest[..end].parse().ok(), &rest[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_cargo_are_no_part_of_a_verdict() {
+        for (text, plain) in [
+            (
+                "panicked at /home/a/.cargo/registry/src/index.example-1/regex-1.2/src/lib.rs:3:4: no",
+                "panicked at regex-1.2/src/lib.rs:3:4: no",
+            ),
+            (
+                " --> /h/registry/src/i/a-1/b.rs\n ::: \"/h/git/checkouts/c-0/1/d.rs\"",
+                " --> a-1/b.rs\n ::: \"c-0/1/d.rs\"",
+            ),
+            ("/registry/src/", ""),
+            ("nothing of the kind in /registry/", "nothing of the kind in /registry/"),
+        ] {
+            assert_eq!(without_sources(text), plain);
+        }
+    }
 }

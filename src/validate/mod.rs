@@ -345,7 +345,7 @@ impl Validator {
     /// Runs rustc; one that ran out of time is run again alone before that is believed.
     fn compile(&self, compile: &Compile) -> Result<Compiled, ValidateError> {
         let compiled = self.compile_once(compile)?;
-        if !is_out_of_time(compiled.ending) {
+        if !is_out_of_time(compiled.ending) || compiled.has_errors() {
             return Ok(compiled);
         }
         let _alone = self.alone.write().unwrap_or_else(PoisonError::into_inner);

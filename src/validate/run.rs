@@ -15,8 +15,10 @@ use crate::verdict::Verdict;
 
 /// How many times the wall time a run may take that seems to get little of a busy machine.
 const STARVED: u32 = 3;
-/// The argument of a program that is to be forked, see `runtime/fork.rs`.
-const FORK: &str = "fork";
+/// The variables that tell a program what to do: to fork, see `runtime/fork.rs`, or to be which candidate. Not arguments,
+/// which a candidate could see.
+const FORK: &str = "FORK";
+const CANDIDATE: &str = "CANDIDATE";
 /// How much longer the checks may take than the candidate: they wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -88,8 +90,8 @@ impl Runner {
             return Ok(Self::Started { judge: judge.to_owned() });
         }
         let start = |program: &Path, limits: Limits| {
-            let job = Job { role: Role::Fork, ..job(program, vec![FORK.into()], Input::None, limits) };
-            Zygote::start(&job)
+            let environment = vec![(FORK.into(), "1".into())];
+            Zygote::start(&Job { role: Role::Fork, environment, ..job(program, Vec::new(), Input::None, limits) })
         };
         let servers = Box::new([start(server, limits)?, start(server, limits)?]);
         Ok(Self::Pair { judge: Box::new(start(judge, patient(limits))?), servers })
@@ -206,7 +208,9 @@ fn run_once(
     let text = |finished: &Finished| String::from_utf8_lossy(&finished.stderr).into_owned();
     let (judged, answered) = match runner {
         Runner::Together => {
-            let finished = sandbox::run(&job(file, arguments, Input::None, limits))?;
+            // The candidate in the same process could see arguments, and so the nonce.
+            let input = Input::Bytes(arguments.join(" ").into_bytes());
+            let finished = sandbox::run(&job(file, Vec::new(), input, limits))?;
             return Ok(Run {
                 report: read(&finished),
                 ending: finished.ending,
@@ -218,7 +222,8 @@ fn run_once(
             let (ours, theirs) = channel()?;
             let input = |end| Input::Channel(Arc::new(end));
             let judging = job(judge, arguments, input(ours), patient(limits));
-            let answering = job(file, vec![number.to_string()], input(theirs), limits);
+            let environment = vec![(CANDIDATE.into(), number.to_string().into())];
+            let answering = Job { environment, ..job(file, Vec::new(), input(theirs), limits) };
             std::thread::scope(|scope| {
                 // A job owns its end of the channel, which is closed with it: else nobody would see the other's end.
                 let answering = scope.spawn(move || sandbox::run(&answering));
@@ -271,7 +276,7 @@ fn job(program: &Path, arguments: Vec<String>, input: Input, limits: Limits) -> 
         arguments: arguments.into_iter().map(Into::into).collect(),
         environment: Vec::new(),
         directory: program.parent().unwrap_or(Path::new("/")).to_owned(),
-        readable: vec![program.to_owned()],
+        readable: Vec::new(),
         writable: Vec::new(),
         input,
         limits,

@@ -9,6 +9,7 @@
 mod bombs;
 mod case;
 mod cheats;
+mod files;
 mod honest;
 mod neighbours;
 mod reach;
@@ -50,17 +51,21 @@ fn together(cases: Vec<Case>) {
     trap.close(wrong);
 }
 
-/// Every case there is.
+/// A bomb that breaks the compiler soon, and so the whole batch.
+const ONE_BOMB: &str = "a constant of four gigabytes";
+
+/// Every case there is; of the bombs for the compiler, which take long and have a test of their own, one.
 fn all() -> Vec<Case> {
     let tables = [
         reach::compile_time(),
         reach::run_time(),
         reach::system_calls(),
-        bombs::compiler(),
+        bombs::compiler().into_iter().filter(|case| case.name == ONE_BOMB).collect(),
         bombs::process(),
         cheats::forgeries(),
         cheats::shadows(),
         state::moods(),
+        files::forged(),
         honest::programs(),
     ];
     tables.into_iter().flatten().collect()
@@ -113,6 +118,16 @@ fn bombs_for_the_process_are_told() {
 }
 
 #[test]
+fn where_files_are_allowed_there_are_none() {
+    together(files::allowed());
+}
+
+#[test]
+fn reports_beside_the_checks_are_not_forged() {
+    together(files::forged());
+}
+
+#[test]
 fn forgeries_do_not_pass() {
     together(cheats::forgeries());
 }
@@ -134,7 +149,10 @@ fn honest_programs_pass() {
 
 #[test]
 fn all_of_them_in_one_batch_get_their_own_verdicts() {
-    together(all());
+    let apart = [For::Unsafe, For::Secret, For::Generic, For::Together];
+    // Each of these has a compilation of its own whatever it is judged with, as in the tests above: a few will do.
+    let (apart, shared): (Vec<Case>, Vec<Case>) = all().into_iter().partition(|case| apart.contains(&case.spec));
+    together(shared.into_iter().chain(apart.into_iter().step_by(10)).collect());
 }
 
 /// Each has its own compilation then, so that it is a sample: one of five.
@@ -146,11 +164,11 @@ fn alone_they_get_the_verdicts_that_they_get_in_a_batch() {
 #[test]
 #[ignore = "takes minutes"]
 fn every_one_of_them_alone() {
-    alone(all());
+    let bombs = bombs::compiler().into_iter().filter(|case| case.name != ONE_BOMB);
+    alone(all().into_iter().chain(bombs).collect());
 }
 
 #[test]
-#[ignore = "needs messages of rustc and of the linker without the paths in them"]
 fn no_verdict_names_a_folder_of_this_machine() {
     let trap = Trap::new();
     let links = "#[link(name = \"llmc_no_such_library\")] extern \"C\" {}\npub fn double(n: i64) -> i64 { n }";
@@ -158,6 +176,28 @@ fn no_verdict_names_a_folder_of_this_machine() {
     let climbs = "#[path = \"../other.rs\"] mod other;\npub fn double(n: i64) -> i64 { n }";
     let crates = "extern crate nothing_there;\npub fn double(n: i64) -> i64 { n }";
     let cases = [links, reads, climbs, crates].map(|text| Case::new(text, For::Double, text));
+    // Errors that point into std, panics in it, a linker that lacks a symbol, a compiler that gives up.
+    let body = |text: &str| Case::double(text, text);
+    let more = [
+        body("vec![n].iter().sum::<String>()"),
+        body("fn sorted<T: Ord>(_: T) -> i64 { 0 } sorted(1.5)"),
+        body("std::thread::spawn({ let x = std::rc::Rc::new(n); move || *x }).join().unwrap()"),
+        body("Vec::<u64>::with_capacity(usize::MAX - n as usize).len() as i64"),
+        body("std::cell::RefCell::new(n).try_borrow_mut().map(|_| [0i64; 0][n as usize]).unwrap()"),
+        body(
+            "(std::env::args().next().unwrap() + &format!(\"{:?} {:?}\", std::env::current_exe(), std::env::current_dir())).parse::<i64>().expect(&std::env::args().next().unwrap())",
+        ),
+        body("panic!(\"{:?} {:?} {:?}\", std::env::args(), std::env::current_exe(), std::env::current_dir())"),
+        Case::raw(
+            "a missing symbol",
+            "extern \"C\" { fn llmc_no_such_symbol(); }",
+            "unsafe { llmc_no_such_symbol() }; n",
+        ),
+        Case::new("a missing crate", For::Double, "use std::nothing::Here;\npub fn double(n: i64) -> i64 { n }"),
+        Case::new("a missing file", For::Double, "mod elsewhere;\npub fn double(n: i64) -> i64 { n }"),
+        Case::new("a macro that panics in it", For::Double, "include!(concat!(env!(\"HOME\"), \"/x\"));"),
+    ];
+    let cases: Vec<Case> = cases.into_iter().chain(more).collect();
     let told = trap.paths(&cases);
     trap.close(told);
 }

@@ -123,7 +123,7 @@ impl Pair {
     fn run_in(&self, candidate: usize, is_reverse: bool) -> Ended {
         let (one, other) = UnixStream::pair().unwrap();
         let server = Command::new(self.folder.path().join("server"))
-            .arg(candidate.to_string())
+            .env("CANDIDATE", candidate.to_string())
             .stdin(Stdio::from(OwnedFd::from(other)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use llmc::candidate::from_completion;
 use llmc::model::Finish;
@@ -66,6 +68,54 @@ fn agrees(verdict: &Verdict, recorded: Recorded) -> bool {
 
 #[test]
 fn every_recorded_reply_gets_its_verdict() {
+    judge_all();
+}
+
+/// `cargo test --no-default-features --features cli --test it -- --ignored every_recorded_reply --nocapture`
+#[test]
+#[ignore = "takes minutes"]
+fn every_recorded_reply_gets_its_verdict_twice_while_all_cores_are_busy_with_something_else() {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let busy = Busy::new(cores);
+    for time in ["first", "second"] {
+        let started = Instant::now();
+        judge_all();
+        println!("the {time} time: 96 of 96 as recorded, in {:.0} s", started.elapsed().as_secs_f32());
+    }
+    println!("meanwhile {cores} endless loops used {:.0} s of CPU time", busy.end());
+}
+
+/// Processes that do nothing but work, at the usual priority; gone when dropped.
+struct Busy(Vec<Child>);
+
+impl Busy {
+    fn new(count: usize) -> Self {
+        let start = |_| Command::new("/bin/sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        Self((0..count).map(start).collect())
+    }
+
+    /// The seconds of CPU time that they used.
+    fn end(mut self) -> f64 {
+        let times = self.0.iter_mut().map(|child| {
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+            // The twelfth after the name: hundredths of seconds on all machines that there are.
+            stat.rsplit(')').next().unwrap().split_whitespace().nth(11).unwrap().parse::<f64>().unwrap() / 100.0
+        });
+        times.sum()
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            child.kill().and_then(|()| child.wait()).ok();
+        }
+    }
+}
+
+/// Judges all of them, whatever was judged before.
+fn judge_all() {
     let specs = specs();
     let replies = replies();
     assert_eq!((specs.len(), replies.len()), (32, 96));
@@ -73,6 +123,7 @@ fn every_recorded_reply_gets_its_verdict() {
     let validator =
         Validator::new(Toolchain::find(None).unwrap(), scratch.join("replies-cache"), scratch.join("replies-work"))
             .offline(true)
+            .afresh(true)
             .limits(Limits::COMPILE, Limits { output: 1 << 20, ..Limits::RUN });
     let checks: BTreeMap<&str, Checks> =
         specs.iter().map(|(name, spec)| (name.as_str(), validator.prepare(spec, &[]).unwrap())).collect();

@@ -106,6 +106,19 @@ fn escapes_when_run_plainly(arguments: &[&str]) -> bool {
     String::from_utf8_lossy(&output.stdout).contains("ESCAPED")
 }
 
+/// Whether a process, and the group in which the kernel may schedule its session, come after others.
+fn assert_polite(process: u32) {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // The seventeenth after the name.
+    let nice = stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap();
+    assert_eq!(nice, "10", "{stat}");
+    let group = fs::read_to_string(format!("/proc/{process}/autogroup")).unwrap_or_default();
+    // Others may be refused when they ask often.
+    if is_root() && !group.is_empty() {
+        assert!(group.trim_end().ends_with(" nice 10"), "{group}");
+    }
+}
+
 fn is_root() -> bool {
     // SAFETY: no preconditions.
     unsafe { libc::geteuid() == 0 }
@@ -359,6 +372,7 @@ mod run {
                 line.split(|byte| *byte == 0).any(|word| word == marker.as_bytes())
             });
             if let Some(process) = process {
+                assert_polite(process.file_name().unwrap().to_str().unwrap().parse().unwrap());
                 break fs::read_to_string(process.join("status")).unwrap();
             }
         };

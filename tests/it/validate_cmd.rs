@@ -448,15 +448,26 @@ fn ctrl_c_ends_it_with_130_and_leaves_nothing() {
 #[test]
 fn checks_that_ran_in_the_candidates_process_are_said_to_be_so() {
     let env = workspace();
-    // A closure can't travel to another process.
-    let spec = "llmc: 1\nname: apply\ndescription: Calls it.\nsignature: 'pub fn apply(f: impl Fn(i32) -> i32) -> i32'\n\
-                examples:\n  - { call: 'apply(|n| n + 1)', returns: 2 }\n";
-    env.write("specs/apply.yaml", spec);
+    let spec = |name: &str, parameter: &str, argument: &str| {
+        format!(
+            "llmc: 1\nname: {name}\ndescription: Adds one.\nsignature: 'pub fn {name}(f: {parameter}) -> i32'\n\
+             examples:\n  - {{ call: '{name}({argument})', returns: 2 }}\n"
+        )
+    };
+    // A closure can't travel to another process, a number can.
+    env.write("specs/apply.yaml", &spec("apply", "impl Fn(i32) -> i32", "|n| n + 1"));
     env.write("apply.rs", "pub fn apply(f: impl Fn(i32) -> i32) -> i32 { f(1) }");
-    let run = env.llmc(&["validate", "apply", "apply.rs", "--message-format", "json"]).expect(0);
-    let cooperative = of_kind(&run, "verdict")[0]["cooperative"] == true;
-    let noted = of_kind(&run, "note")
-        .iter()
-        .any(|note| note["message"].as_str().unwrap().contains("checks ran inside the candidates' process"));
-    assert_eq!(cooperative, noted, "{run}");
+    env.write("specs/next.yaml", &spec("next", "i32", "1"));
+    env.write("next.rs", "pub fn next(f: i32) -> i32 { f + 1 }");
+    for (name, is_beside) in [("apply", true), ("next", false)] {
+        let run = env.llmc(&["validate", name, &format!("{name}.rs"), "--message-format", "json"]).expect(0);
+        let verdict = &of_kind(&run, "verdict")[0];
+        assert_eq!(verdict["outcome"], "passed", "{run}");
+        // Not told where it is not so.
+        assert_eq!(verdict.get("cooperative"), is_beside.then_some(&json!(true)), "{run}");
+        let noted = of_kind(&run, "note")
+            .iter()
+            .any(|note| note["message"].as_str().unwrap().contains("checks ran inside the candidates' process"));
+        assert_eq!(noted, is_beside, "{run}");
+    }
 }

@@ -8,8 +8,8 @@
 
 use std::io::{self, Write as _};
 
-/// The argument of a program that is to be a fork server.
-pub const FORK: &str = "fork";
+/// The variable of a program that is to be a fork server. Not an argument, since a candidate could see that.
+pub const FORK: &str = "FORK";
 /// Longest frame.
 const LONGEST: usize = 128 << 10;
 /// Where the control socket is.
@@ -17,10 +17,19 @@ const CONTROL: i32 = 0;
 /// The first descriptor that a child does not have.
 const FREE: i32 = 3;
 
+/// The value of a variable of the environment, which is no longer there afterwards. Call this from the main thread, with
+/// no other thread started.
+pub fn take_variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok();
+    // SAFETY: no other thread is there.
+    unsafe { std::env::remove_var(name) };
+    value
+}
+
 /// Answers llmc's commands until the control socket closes: for each run, forks a child that calls `body` with the
 /// run's argument and exits with what it returns, or with 101 where it panics.
 ///
-/// The child has the run's channel (else nothing) on descriptor 0, pipes on 1 and 2 and no other descriptor. It ends by
+/// The child has the run's channel (else nothing) on descriptor 0, sockets on 1 and 2 and no other descriptor. It ends by
 /// `_exit`: what is buffered in `std::io::stdout` is lost unless `body` flushes it. Call this from the main thread, with
 /// no other thread started.
 pub fn fork_server(body: fn(argument: &[u8]) -> i32) -> ! {
@@ -65,7 +74,8 @@ fn run(frame: &[u8], descriptors: [i32; 3], filter: &mut Filter, body: fn(&[u8])
     // SAFETY: numbers only, but for `limit`, which outlives its call.
     unsafe {
         must(prctl(PR_SET_PDEATHSIG, SIGKILL, 0_usize, 0_usize, 0_usize), "die with its parent");
-        must(setsid(), "lead a session");
+        // A session of its own would also be scheduled as a group of its own, where the kernel does that.
+        must(setpgid(0, 0), "lead a group");
         if getppid() != frame.number(4) as i32 {
             give_up("the parent has died");
         }
@@ -272,7 +282,7 @@ unsafe extern "C" {
     fn recvmsg(descriptor: i32, message: *mut Message, flags: i32) -> isize;
     fn sendmsg(descriptor: i32, message: *const Message, flags: i32) -> isize;
     fn setrlimit(resource: u32, limit: *const [u64; 2]) -> i32;
-    fn setsid() -> i32;
+    fn setpgid(process: i32, group: i32) -> i32;
     fn syscall(number: i64, ...) -> i64;
     fn wait4(child: i32, status: *mut i32, options: i32, usage: *mut [i64; 18]) -> i32;
     fn write(descriptor: i32, bytes: *const u8, count: usize) -> isize;

@@ -7,19 +7,22 @@
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::mem::ManuallyDrop;
 use std::os::fd::FromRawFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::sync::OnceLock;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use crate::caller;
-use crate::fork::{fork_server, FORK};
+use crate::fork::{fork_server, take_variable, FORK};
 use crate::generate::{cut, debug, note_panic, panic_message, take_panic};
 use crate::wire::stack_pointer;
 
 /// Stack of the thread that runs a candidate: as much as a main thread has.
 pub(crate) const STACK: usize = 8 << 20;
+/// What the thread of a candidate is called: as in any program.
+pub(crate) const THREAD: &str = "main";
 /// Longest text of the first failure, and of the others, in bytes.
 const LONG: usize = 4 << 10;
 const SHORT: usize = 256;
@@ -79,7 +82,7 @@ fn moved(from: i32) -> Option<File> {
 }
 
 /// The channel on descriptor 0, if it is one, moved to where a candidate can't reach it. Reading standard input then
-/// finds its end, since standard error can't be read. `and_output` turns standard output into standard error too.
+/// finds its end, since nobody writes to the other side of standard error. `and_output` turns standard output into standard error too.
 pub(crate) fn take_channel(and_output: bool) -> Option<File> {
     let input = moved(0)?;
     // SAFETY: as in `moved`.
@@ -92,26 +95,37 @@ pub(crate) fn take_channel(and_output: bool) -> Option<File> {
 
 /// Runs all checks in order and ends the process.
 ///
-/// The first argument is the nonce in hex; the second may be `reverse`. `fork` stands for one run after the other, each in
-/// a process of its own, with these as its argument.
+/// The first word is the nonce in hex; the second may be `reverse`. They are the arguments, or where there are none what
+/// standard input says: a candidate in this process finds them in neither. The variable [`FORK`] stands for one run after
+/// the other, each in a process of its own, with these words as its argument.
 pub fn run(checks: &'static [Check]) -> ! {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
     // Set once: this is where the process begins.
     let _ = CHECKS.set(checks);
-    if arguments.first().is_some_and(|argument| argument == FORK) {
+    if take_variable(FORK).is_some() {
         fork_server(|argument| {
-            let argument = std::str::from_utf8(argument).unwrap_or_default();
-            run_named(&argument.split(' ').map(str::to_string).collect::<Vec<_>>())
+            run_named(&words(std::str::from_utf8(argument).unwrap_or_default()))
         });
     }
-    run_named(&arguments)
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if !arguments.is_empty() {
+        run_named(&arguments);
+    }
+    // SAFETY: descriptor 0 is open, and stays so; not by `std::io::stdin`, whose buffer would keep the words.
+    let mut input = ManuallyDrop::new(unsafe { File::from_raw_fd(0) });
+    let mut text = String::new();
+    input.read_to_string(&mut text).expect("standard input says how to run");
+    run_named(&words(&text))
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_string).collect()
 }
 
 static CHECKS: OnceLock<&'static [Check]> = OnceLock::new();
 
 fn run_named(arguments: &[String]) -> ! {
     let nonce = arguments.first().and_then(|text| u128::from_str_radix(text, 16).ok());
-    let nonce = nonce.expect("the first argument is the nonce").to_be_bytes();
+    let nonce = nonce.expect("the first word is the nonce").to_be_bytes();
     let checks = CHECKS.get().expect("they are set first");
     run_as(checks, nonce, arguments.get(1).is_some_and(|order| order == "reverse"))
 }
@@ -126,7 +140,7 @@ pub fn run_as(checks: &'static [Check], nonce: [u8; 16], is_reverse: bool) -> ! 
     if let Some(answers) = answers {
         caller::open(answers, u128::from_le_bytes(nonce));
     }
-    let thread = std::thread::Builder::new().name("checks".to_string()).stack_size(size);
+    let thread = std::thread::Builder::new().name(THREAD.to_string()).stack_size(size);
     let thread = thread.spawn(move || {
         if is_judge {
             // Half of it is for what the checks do with what was decoded.

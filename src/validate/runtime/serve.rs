@@ -13,9 +13,9 @@ use std::sync::OnceLock;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use crate::caller::{bounded, DROP, PANICKED, RETURNED};
-use crate::fork::{fork_server, FORK};
+use crate::fork::{fork_server, take_variable, FORK};
 use crate::generate::take_panic;
-use crate::report::{end_process, hook_panics, take_channel, STACK};
+use crate::report::{end_process, hook_panics, take_channel, STACK, THREAD};
 use crate::wire::{Decoder, Encode, Encoder, LONGEST};
 
 /// How the process ends on a call that the judge would not send, and when it could not start.
@@ -24,16 +24,18 @@ const BROKEN: i32 = 101;
 /// Makes one call: of which candidate, of which function.
 pub type Dispatch = fn(usize, u32, &mut Call<'_>) -> Option<()>;
 
-/// Answers for the candidate that the first argument names by its number; `fork` stands for one after the other, each in
-/// a process of its own. Never returns.
+/// The variable that holds the number of a candidate, where nothing is forked.
+const CANDIDATE: &str = "CANDIDATE";
+
+/// Answers for the candidate that the variable [`CANDIDATE`] names by its number; [`FORK`] stands for one after the other,
+/// each in a process of its own. Never returns.
 pub fn serve(dispatch: Dispatch) -> ! {
     // Set once: this is where the process begins.
     let _ = DISPATCH.set(dispatch);
-    let argument = std::env::args().nth(1).unwrap_or_default();
-    if argument == FORK {
+    if take_variable(FORK).is_some() {
         fork_server(|argument| serve_named(std::str::from_utf8(argument).unwrap_or_default()));
     }
-    serve_named(&argument)
+    serve_named(&take_variable(CANDIDATE).unwrap_or_default())
 }
 
 static DISPATCH: OnceLock<Dispatch> = OnceLock::new();
@@ -48,7 +50,7 @@ fn serve_named(candidate: &str) -> ! {
 /// Answers for one candidate over descriptor 0, until the other end is closed.
 pub fn serve_as(candidate: usize, dispatch: Dispatch) -> ! {
     let Some(channel) = take_channel(true) else { end_process(BROKEN) };
-    let thread = std::thread::Builder::new().name("checks".to_string()).stack_size(STACK);
+    let thread = std::thread::Builder::new().name(THREAD.to_string()).stack_size(STACK);
     let _ended = thread.spawn(move || answer_all(channel, candidate, dispatch)).map(|thread| thread.join());
     end_process(BROKEN)
 }

@@ -24,10 +24,14 @@ pub(super) enum For {
     Generic,
     /// A type that the candidate defines.
     Stack,
+    /// `double`, where the spec denies no path of std.
+    Files,
+    /// Generic, where the spec denies no path of std: its checks are in the candidate's process.
+    Together,
 }
 
 impl For {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Double,
         Self::Unsafe,
         Self::Point,
@@ -37,6 +41,8 @@ impl For {
         Self::Positive,
         Self::Generic,
         Self::Stack,
+        Self::Files,
+        Self::Together,
     ];
 
     pub(super) fn spec(self) -> Spec {
@@ -127,6 +133,25 @@ examples:
   - { call: 'last(&[\"a\", \"b\"])', returns: 'Some(\"b\")', hidden: true }
 ",
             ),
+            Self::Files => (
+                "double",
+                "signature: \"pub fn double(n: i64) -> i64\"
+policy: { deny: [] }
+examples:
+  - { call: double(2), returns: 4 }
+  - { call: double(5), returns: 10 }
+  - { call: double(-21), returns: -42, hidden: true }
+",
+            ),
+            Self::Together => (
+                "name",
+                "signature: \"pub fn name<T: Clone>(number: u32, _unused: T) -> String\"
+policy: { deny: [] }
+examples:
+  - { call: \"name(1, 'a')\", returns: '\"zq-first-77ab\"' }
+  - { call: \"name(2, 0)\", returns: '\"zq-second-91fe\"', hidden: true }
+",
+            ),
             Self::Stack => (
                 "stack",
                 "interface: |
@@ -147,7 +172,7 @@ examples:
     /// A right candidate; different for each number.
     pub(super) fn honest(self, number: usize) -> String {
         match self {
-            Self::Double | Self::Unsafe | Self::Tested => {
+            Self::Double | Self::Unsafe | Self::Tested | Self::Files => {
                 format!("pub fn double(n: i64) -> i64 {{ let extra = {number}; n * 2 + extra - {number} }}")
             }
             Self::Point => format!(
@@ -167,6 +192,10 @@ examples:
             Self::Generic => {
                 format!("pub fn last<T: Clone>(items: &[T]) -> Option<T> {{ let _ = {number}; items.last().cloned() }}")
             }
+            Self::Together => format!(
+                "pub fn name<T: Clone>(number: u32, _unused: T) -> String {{ let _ = {number}; \
+                 [\"zq\", if number == 1 {{ \"first\" }} else {{ \"second\" }}, if number == 1 {{ \"77ab\" }} else {{ \"91fe\" }}].join(\"-\") }}"
+            ),
             Self::Stack => format!(
                 "pub struct Stack {{ values: Vec<i64> }}\nimpl Stack {{\n    \
                  pub fn new() -> Self {{ Self {{ values: Vec::with_capacity({number}) }} }}\n    \

@@ -178,16 +178,19 @@ impl Trap {
 
     /// What verdicts tell of the folders of this machine.
     pub(super) fn paths(&self, cases: &[Case]) -> Vec<String> {
-        let cache = cache().display().to_string();
-        let candidates: Vec<Candidate> = cases.iter().map(|case| self.candidate(case)).collect();
-        let verdicts = self.judge(For::Double, &candidates.iter().collect::<Vec<_>>());
-        let found = cases.iter().zip(verdicts).flat_map(|(case, verdict)| {
-            let told = ["/work/validate-", "/.rustup/", cache.as_str()].map(|path| verdict.detail.contains(path));
-            let told = told.contains(&true).then(|| format!("{}:\n{}", case.name, indented(&verdict.detail)));
+        let toolchain = self.validator.as_ref().expect("it is there until the trap is closed").toolchain();
+        let home = std::env::home_dir().unwrap();
+        let folders = [self.scratch.path(), toolchain.sysroot.as_path(), &cache(), &home, Path::new("/tmp")];
+        let folders = folders.map(|folder| format!("{}/", folder.display()));
+        let mut found = Vec::new();
+        for case in cases {
+            // One by one: of many, only one has a linker.
+            let verdict = self.judge(case.spec, &[&self.candidate(case)]).remove(0);
             assert!(!verdict.is_pass(), "{}", case.name);
-            told
-        });
-        found.collect()
+            let told = folders.iter().find(|folder| verdict.detail.contains(folder.as_str()));
+            found.extend(told.map(|folder| format!("{}: {folder}\n{}", case.name, indented(&verdict.detail))));
+        }
+        found
     }
 
     /// Shows that an attack does work outside of the sandbox: one program of all of them.

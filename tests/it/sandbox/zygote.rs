@@ -210,7 +210,11 @@ fn the_kernel_confirms_what_holds() {
             assert_eq!(status(process, "Groups"), "");
             assert!(status(process, "Uid").split('\t').all(|user| user.starts_with('6')));
         }
+        assert_polite(process);
     }
+    // A session of its own would have a group of its own.
+    let group = |process: u32| fs::read_to_string(format!("/proc/{process}/autogroup")).ok();
+    assert_eq!(group(process), group(child));
     assert_eq!(sleeper.join().unwrap(), Ending::WallTime);
 }
 
