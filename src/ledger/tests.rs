@@ -283,14 +283,21 @@ fn damage_that_shows_only_in_use_is_told_and_the_next_to_open_it_begins_anew() {
     for index in 0..200 {
         record.arrived(&[(0, &Completion { text: "x".repeat(2000), ..completion(index) })]).unwrap();
     }
+    let roots: Vec<usize> = {
+        let connection = ledger.lock();
+        let mut statement = connection.prepare("SELECT rootpage FROM sqlite_schema WHERE rootpage > 1").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    };
     drop((record, ledger));
     let path = folder.path().join(FILE);
     let mut bytes = fs::read(&path).unwrap();
-    // All but the schema's own page.
-    bytes[4096..].fill(0x5a);
+    // The tables and not the list of them.
+    for root in roots {
+        bytes[(root - 1) * 4096..root * 4096].fill(0x5a);
+    }
     fs::write(&path, &bytes).unwrap();
     let ledger = Arc::new(Ledger::open(folder.path()).unwrap());
-    assert_eq!(ledger.set_aside(), None, "the first page is whole");
+    assert_eq!(ledger.set_aside(), None, "the schema is whole");
     let error = ledger.last_build("double").unwrap_err();
     assert!(error.hint().unwrap().contains("sets it aside"), "{error}");
     drop(ledger);
