@@ -16,7 +16,6 @@ use crate::error::{Error, ExitCode};
 use crate::event::{Event, Finished, Status};
 use crate::freeze::{self, ArtifactInput, FileText, Freshness, Inputs, Module};
 use crate::ledger::{Ending, Phase, Start};
-use crate::model::price;
 use crate::options::Plan;
 use crate::prompt::Prompt;
 use crate::provenance::{
@@ -289,11 +288,12 @@ async fn build_one(
         models: &identities,
         afresh: session.options.no_cache,
     };
-    let is_paid = !identities.iter().all(|identity| price::is_free(identity));
+    let prices = session.options.prices();
+    let is_paid = !identities.iter().all(|identity| prices.are_nothing(identity));
     let caps = Caps::of(&plan);
     let mut log = Log::begin(session, &start, is_paid || caps.has_day())?;
     let noter = session.tell.clone();
-    let purse = Purse::new(caps, session.options.prices(), log.place(), move |note| tell(&noter, Event::Warning(note)));
+    let purse = Purse::new(caps, prices, log.place(), move |note| tell(&noter, Event::Warning(note)));
     let purse = Arc::new(purse);
     if let Err(error) = purse.check(&identities) {
         log.end(&Ending::default());

@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::log::in_one_line;
 use crate::ledger::{Ledger, LedgerError, Put, Taken};
-use crate::model::price::{self, Prices};
+use crate::model::price::Prices;
 use crate::model::purse::{self, Cost, Most, Paid};
 use crate::model::{BoxFuture, Completion, Identity, ModelError};
 use crate::options::Plan;
@@ -149,7 +149,7 @@ impl Purse {
 
     /// Whether a model's requests are put aside for: those that are free need it only where tokens are capped.
     pub fn concerns(&self, model: &Identity) -> bool {
-        model.provider != "replay" && (self.inner.caps.any_name().is_some() || !price::is_free(model))
+        model.provider != "replay" && (self.inner.caps.any_name().is_some() || !self.inner.prices.are_nothing(model))
     }
 
     /// What a model's requests cost is known, or no cap needs it.
@@ -166,7 +166,7 @@ impl Purse {
             completion.paid = Some(Paid { ticket: 0, cost });
         }
         // What is free needs no saying in every record.
-        if completion.usd.is_none() && !price::is_free(model) {
+        if completion.usd.is_none() && !self.inner.prices.are_nothing(model) {
             let price = self.inner.prices.of(model, completion.prompt_tokens as u64);
             completion.usd = price.map(|price| price.of(completion) as f64 / 1e6);
         }
@@ -318,7 +318,7 @@ impl Inner {
             {
                 let shown = |number: u64| match cap.contains("usd") {
                     true => dollars(number),
-                    false => format!("{number} tokens"),
+                    false => number.to_string(),
                 };
                 let Most { prompt, completion } = asking.most;
                 let parts = format!("up to {prompt} tokens of prompt, {} generated", completion.unwrap_or(0));

@@ -107,6 +107,14 @@ impl Prices {
         Self(prices)
     }
 
+    /// Whether sampling a model costs nothing: the settings say so, or it is free and they say nothing.
+    pub fn are_nothing(&self, identity: &Identity) -> bool {
+        match self.0.get(&identity.to_string()) {
+            Some(own) => own.input == 0.0 && own.output == 0.0,
+            None => is_free(identity),
+        }
+    }
+
     /// What a model costs for prompts of up to `prompt` tokens; `None` when nobody knows.
     pub fn of(&self, identity: &Identity, prompt: u64) -> Option<Price> {
         if let Some(own) = self.0.get(&identity.to_string()) {

@@ -150,13 +150,7 @@ pub async fn draw_within(
         for index in rest.indices().take(TOGETHER) {
             match Hold::take(purse, model.identity(), &most).await {
                 Ok(Some(hold)) => holds.insert(index, hold),
-                Err(error) if holds.is_empty() && rest.count == request.count => return Err(error),
-                Err(error) if holds.is_empty() => {
-                    for index in rest.indices() {
-                        let _ = sink.send(Drawn::Failed { index, error: error.clone() });
-                    }
-                    return Ok(());
-                }
+                Err(error) if holds.is_empty() => return failed(request, &rest, &sink, error),
                 Ok(None) | Err(_) => break,
             };
         }
@@ -190,9 +184,28 @@ pub async fn draw_within(
                 ended = &mut drawing, if result.is_none() => result = Some(ended),
             }
         }
-        result.unwrap_or(Ok(()))?;
+        if let Some(Err(error)) = result {
+            return failed(request, &rest, &sink, error);
+        }
         rest.count -= count;
         rest.first = rest.first.saturating_add(count.saturating_mul(rest.step));
+    }
+    Ok(())
+}
+
+/// Nothing could be drawn at all, or only the rest could not.
+fn failed(
+    request: &Request<'_>,
+    rest: &Request<'_>,
+    sink: &mpsc::UnboundedSender<Drawn>,
+    error: ModelError,
+) -> Result<(), ModelError> {
+    if rest.count == request.count {
+        return Err(error);
+    }
+    for index in rest.indices() {
+        // Nobody listens when the rest is no longer wanted.
+        let _ = sink.send(Drawn::Failed { index, error: error.clone() });
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use llmc::spec::PriceSettings;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::env::TestEnv;
 use crate::model::prompt;
 use crate::server::{Reply, Server};
 
@@ -79,7 +80,9 @@ impl Billing {
         let server = Server::answering(move |request, number| {
             let customer = request.path.split('/').nth(1).unwrap_or_default().to_owned();
             let mut dice = Dice(seed ^ (number as u64) << 20);
-            let (reply, billed) = answer(&request.json(), request.path.ends_with("/messages"), &mut dice);
+            // Who hung up before it had asked gets nothing, and no bill.
+            let Ok(body) = serde_json::from_slice::<Value>(&request.body) else { return Reply::raw("") };
+            let (reply, billed) = answer(&body, request.path.ends_with("/messages"), &mut dice);
             let mut bills = book.lock().unwrap();
             let bill = bills.entry(customer).or_default();
             bill.requests += 1;
@@ -362,4 +365,159 @@ fn a_budget_is_never_exceeded_in_a_thousand_random_runs_by_the_servers_own_count
     );
     // A budget that let nothing through would hold as well.
     assert!(arrived > 1000 && capped > 300, "{arrived} samples, {capped} capped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn putting_aside_holds_up_nobody() {
+    let server = Server::script(vec![Reply::chat("fn f() {}").after(Duration::from_secs(2))]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut reached = Reached::new(format!("{}/v1", server.url), None);
+    reached.concurrency = 64;
+    let models: Vec<Arc<dyn Model>> = vec![Arc::new(OpenAi::new("paid", reached).unwrap())];
+    let caps = Caps { tokens: Some(1_000_000), day_usd: Some(100_000_000), ..Caps::default() };
+    let process = Process { models, samples: 64, max_tokens: 100, caps, killed_after: None };
+    let started = std::time::Instant::now();
+    let outcome = run(folder.path(), &process).await;
+    println!("64 samples at 2 s each, put aside and stored, in {:.2} s", started.elapsed().as_secs_f64());
+    // The server saw all of them before it answered the first.
+    assert_eq!((outcome.arrived, outcome.capped, server.most_at_once()), (64, 0, 64));
+    // All that was put aside is settled.
+    let taken = Ledger::open(folder.path()).unwrap().taken_today().unwrap();
+    assert_eq!((taken.tokens, taken.unpriced), (64 * 18, 0));
+}
+
+// ---- builds ----
+
+const SPEC: &str = r#"llmc: 1
+name: double
+description: Twice a number.
+signature: "pub fn double(n: i32) -> i32"
+examples:
+  - call: double(2)
+    returns: 4
+sampling: { samples: 8, max_tokens: 100 }
+"#;
+
+const WRONG: &str = "```rust\npub fn double(n: i32) -> i32 { n * n + 1 }\n```";
+
+/// A workspace on a server, which is asked by one request at a time.
+fn env(url: &str, more: &str) -> TestEnv {
+    let env = TestEnv::with_server(url);
+    env.write("specs/double.yaml", SPEC);
+    let settings = env.read("llmc.yaml").replace("base_url", "concurrency: 1, base_url");
+    env.write("llmc.yaml", &format!("{settings}{more}"));
+    env
+}
+
+/// A completion of which nobody says what it took: all that was put aside counts.
+fn untold() -> Reply {
+    let body = json!({"choices": [{"message": {"content": WRONG}, "finish_reason": "stop"}]});
+    Reply::new(200, body.to_string()).header("content-type", "application/json")
+}
+
+#[test]
+fn a_request_that_does_not_fit_is_not_sent_and_the_message_says_what_it_could_have_taken() {
+    let server = Server::script(vec![Reply::chat(WRONG)]);
+    let env = env(&server.url, "budget: { tokens: 600 }\n");
+    let run = env.llmc(&["build"]).expect(4);
+    assert!(
+        run.stderr.contains("`double`: budget.tokens is 600: 0 is spent, and the next request could take "),
+        "{run}"
+    );
+    assert!(run.stderr.contains("tokens of prompt, 100 generated); none of 0 candidates passed"), "{run}");
+    assert!(run.stderr.contains("hint: raise it in the spec or in llmc.yaml, or lower `sampling.max_tokens`"), "{run}");
+    assert!(server.received().is_empty());
+}
+
+#[test]
+fn a_cap_holds_for_a_build_or_for_all_builds_of_a_day() {
+    let server = Server::script(vec![untold()]);
+    // What one request can take: more than 512 and 100, and less than 4000.
+    let one = env(&server.url, "budget: { tokens: 8000 }\n");
+    let run = one.llmc(&["build", "--message-format", "json"]).expect(4);
+    let drawn = run.finished()["sampled"].as_u64().unwrap();
+    assert!((2..8).contains(&drawn), "{run}");
+    assert_eq!(server.received().len() as u64, drawn);
+    // The next build has a budget of its own, and goes on from what is there.
+    let run = one.llmc(&["build", "--message-format", "json"]);
+    assert_eq!(run.finished()["replayed"], drawn, "{run}");
+    let both = server.received().len() as u64;
+    assert!(both > drawn, "{run}");
+
+    let day = env(&server.url, "budget: { tokens_per_day: 8000 }\n");
+    let first = day.llmc(&["build", "--message-format", "json"]).expect(4).finished()["sampled"].as_u64().unwrap();
+    assert_eq!(first, drawn);
+    let run = day.llmc(&["build"]).expect(4);
+    assert!(run.stderr.contains("budget.tokens_per_day is 8000: "), "{run}");
+    assert_eq!(server.received().len() as u64, both + first, "the day was spent");
+    let stats = day.llmc(&["ledger", "stats", "--by", "build"]).expect(0).stdout;
+    assert_eq!(stats.lines().count(), 2, "{stats}");
+}
+
+#[test]
+fn a_cap_on_money_needs_a_price_and_is_kept_by_it() {
+    let unpriced = env("http://192.0.2.1:9", "budget: { usd: 0.01 }\n");
+    let run = unpriced.llmc(&["build"]).expect(1);
+    assert!(run.stderr.contains("budget.usd is set, and what openai/test costs is not known"), "{run}");
+    assert!(run.stderr.contains("`prices: { openai/test: { input: 1.25, output: 10 } }`"), "{run}");
+
+    let server = Server::script(vec![untold()]);
+    let priced = "budget: { usd: 0.01 }\nprices: { openai/test: { input: 1, output: 5 } }\n";
+    let priced = env(&server.url, priced);
+    let run = priced.llmc(&["build"]).expect(4);
+    assert!(run.stderr.contains("budget.usd is $0.0100: $0.00"), "{run}");
+    let asked = server.received().len();
+    assert!((2..8).contains(&asked), "{asked} requests");
+    let stats = priced.llmc(&["ledger", "stats", "--message-format", "json"]).expect(0).events();
+    let usd = stats[0]["usd"].as_f64().unwrap();
+    assert!(usd > 0.002 && usd <= 0.01, "{stats:?}");
+}
+
+#[test]
+fn what_a_killed_build_had_on_its_way_counts_for_its_day() {
+    let server = Server::script(vec![untold().hang(0)]);
+    let env = env(&server.url, "");
+    let estimated = env.llmc(&["build", "--estimate", "-n", "1", "--message-format", "json"]).expect(0).events();
+    let cap = estimated[0]["most"]["tokens"].as_u64().unwrap() * 3 / 2;
+    env.write("llmc.yaml", &format!("{}budget: {{ tokens_per_day: {cap} }}\n", env.read("llmc.yaml")));
+    let mut child = env.command(&["build"]).spawn().unwrap();
+    while server.received().is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = env.llmc(&["build"]).expect(4);
+    assert!(run.stderr.contains(&format!("budget.tokens_per_day is {cap}: ")), "{run}");
+    assert!(!run.stderr.contains(": 0 is spent"), "{run}");
+    assert_eq!(server.received().len(), 1);
+}
+
+#[test]
+fn an_estimate_says_the_most_and_the_likely_and_sends_nothing() {
+    let server = Server::script(vec![Reply::chat(WRONG)]);
+    let env = env(&server.url, "prices: { openai/test: { input: 1, output: 5 } }\nbudget: { usd_per_day: 5 }\n");
+    let estimate = |more: &[&str]| {
+        let arguments = [&["build", "--estimate", "--message-format", "json"], more].concat();
+        let events = env.llmc(&arguments).expect(0).events();
+        assert_eq!((events.len(), &events[1]["event"]), (2, &"estimated".into()));
+        events
+    };
+    let first = estimate(&[]);
+    assert_eq!((&first[0]["samples"], &first[0]["stored"], &first[0]["likely"]), (&8.into(), &0.into(), &Value::Null));
+    let most = first[0]["most"]["tokens"].as_u64().unwrap();
+    assert!(server.received().is_empty());
+
+    env.llmc(&["build", "-n", "4"]).expect(3);
+    let second = estimate(&[]);
+    assert_eq!((&second[0]["samples"], &second[0]["stored"]), (&8.into(), &4.into()));
+    assert_eq!(second[0]["most"]["tokens"], most / 2);
+    // 11 tokens of prompt and 7 generated, four times.
+    assert_eq!((&second[0]["likely"]["tokens"], &second[0]["likely"]["of"]), (&72.into(), &"spec".into()));
+    assert_eq!(second[0]["likely"]["usd"], (11 + 7 * 5) as f64 * 4.0 / 1e6);
+    assert_eq!(second[1]["today"]["tokens"], 72);
+    assert_eq!(estimate(&["--no-cache"])[0]["stored"], 0);
+    let told = env.llmc(&["build", "--estimate"]).expect(0);
+    assert!(told.stdout.starts_with("spec    model        samples  in the ledger  at most"), "{told}");
+    assert!(told.stderr.contains("budget.usd_per_day is $5.0000; so far today: 72 tokens, 0.0002 usd"), "{told}");
+    assert_eq!(server.received().len(), 4);
 }
