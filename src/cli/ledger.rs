@@ -85,9 +85,8 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]], words: usize, skippe
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
-        for column in skipped..N {
+        for (column, cell) in row.iter().enumerate().skip(skipped) {
             let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-            let cell = &row[column];
             let padded = if column < words { format!("{cell:width$}") } else { format!("{cell:>width$}") };
             line.push_str(&padded);
             line.push_str("  ");

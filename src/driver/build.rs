@@ -50,6 +50,9 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
         return Err(Error::new(ExitCode::Usage, "there is no spec in `specs/`").hint("`llmc init` writes an example"));
     }
     let repo = if session.options.no_commit { None } else { Repo::discover(&session.workspace.root)? };
+    if let Some(repo) = &repo {
+        repo.recover()?;
+    }
     let mut lock = None;
     for one in &loaded {
         if session.interrupt.is_set() {

@@ -99,7 +99,7 @@ struct Inner {
 }
 
 enum Message {
-    Aside(Asking, oneshot::Sender<Result<Option<i64>, ModelError>>),
+    Aside(Box<Asking>, oneshot::Sender<Result<Option<i64>, ModelError>>),
     Back(i64),
 }
 
@@ -223,11 +223,11 @@ impl Drop for Purse {
 impl purse::Purse for Purse {
     fn put_aside<'a>(&'a self, model: &'a Identity, most: &'a Most) -> BoxFuture<'a, Result<Option<i64>, ModelError>> {
         Box::pin(async move {
-            let asking = Asking { model: model.clone(), most: *most, cost: self.inner.cost(model, most)? };
+            let asking = Box::new(Asking { model: model.clone(), most: *most, cost: self.inner.cost(model, most)? });
             let (reply, answer) = oneshot::channel();
             match self.send(Message::Aside(asking, reply)) {
                 Ok(()) => answer.await.unwrap_or_else(|_| Err(ModelError::Unrecorded("the build is over".into()))),
-                Err(Message::Aside(asking, _)) => self.inner.alone(asking),
+                Err(Message::Aside(asking, _)) => self.inner.alone(*asking),
                 Err(Message::Back(_)) => unreachable!("it was not sent"),
             }
         })
@@ -378,7 +378,7 @@ impl Inner {
                 match message {
                     Message::Back(ticket) => back.push(ticket),
                     Message::Aside(asking, reply) => {
-                        askings.push(asking);
+                        askings.push(*asking);
                         replies.push(reply);
                     }
                 }

@@ -34,7 +34,7 @@ impl Dice {
     }
 
     /// From `least` to `most`, both included.
-    fn from_to(&mut self, least: u64, most: u64) -> u64 {
+    fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.next() % (most - least + 1)
     }
 
@@ -105,10 +105,10 @@ impl Billing {
 fn answer(body: &Value, is_anthropic: bool, dice: &mut Dice) -> (Reply, Option<(u64, f64)>) {
     let texts = serde_json::to_string(&[&body["messages"], &body["system"]]).unwrap().len() as u64;
     // From about four bytes a token to nearly one, and a template around it.
-    let prompt = texts / dice.from_to(1, 4) + dice.from_to(3, 400);
+    let prompt = texts / dice.between(1, 4) + dice.between(3, 400);
     let most = body["max_tokens"].as_u64().unwrap();
-    let completion = if dice.one_in(4) { most } else { dice.from_to(1, most) };
-    let (cached, written) = match dice.from_to(0, 3) {
+    let completion = if dice.one_in(4) { most } else { dice.between(1, most) };
+    let (cached, written) = match dice.between(0, 3) {
         0 => (prompt, 0),
         1 if is_anthropic => (0, prompt),
         2 => (prompt / 3, if is_anthropic { prompt / 2 } else { 0 }),
@@ -129,7 +129,7 @@ fn answer(body: &Value, is_anthropic: bool, dice: &mut Dice) -> (Reply, Option<(
             "prompt_tokens_details": {"cached_tokens": cached},
         }),
     };
-    let text = "fn f() {} ".repeat(dice.from_to(1, 30) as usize);
+    let text = "fn f() {} ".repeat(dice.between(1, 30) as usize);
     let whole = match is_anthropic {
         true => json!({
             "type": "message", "stop_reason": "end_turn", "content": [{"type": "text", "text": text}], "usage": usage,
@@ -139,7 +139,7 @@ fn answer(body: &Value, is_anthropic: bool, dice: &mut Dice) -> (Reply, Option<(
         }),
     };
     let typed = |body: &Value| Reply::new(200, body.to_string()).header("content-type", "application/json");
-    let reply = match dice.from_to(0, 19) {
+    let reply = match dice.between(0, 19) {
         0 => return (Reply::new(429, "{}"), None),
         1 => return (Reply::new(503, "").header("retry-after", "0.001"), None),
         2 => return (Reply::new(529, "{}"), None),
@@ -148,7 +148,7 @@ fn answer(body: &Value, is_anthropic: bool, dice: &mut Dice) -> (Reply, Option<(
         4 => return (Reply::new(500, "{}"), if dice.one_in(2) { billed } else { None }),
         5 => Reply::new(504, "<html>"),
         6 => Reply::raw(""),
-        7 => typed(&whole).cut_after(dice.from_to(1, 60) as usize),
+        7 => typed(&whole).cut_after(dice.between(1, 60) as usize),
         8 => Reply::new(200, "nonsense"),
         9 => Reply::new(200, ""),
         10 | 11 => {
@@ -161,7 +161,7 @@ fn answer(body: &Value, is_anthropic: bool, dice: &mut Dice) -> (Reply, Option<(
             let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": "too much"}});
             Reply::stream([format!("event: error\ndata: {error}\n\n")])
         }
-        13 => Reply::stream(events(is_anthropic, &text, &usage)).cut(dice.from_to(1, 3) as usize),
+        13 => Reply::stream(events(is_anthropic, &text, &usage)).cut(dice.between(1, 3) as usize),
         14 | 15 => Reply::stream(events(is_anthropic, &text, &usage)),
         _ => typed(&whole),
     };
@@ -271,12 +271,12 @@ fn models(server: &Server, customer: &str, dice: &mut Dice) -> Vec<Arc<dyn Model
     let reached = |dice: &mut Dice| {
         let mut reached = Reached::new(format!("{}/{customer}/v1", server.url), None);
         reached.backoff = Duration::from_millis(1);
-        reached.concurrency = dice.from_to(1, 8) as usize;
+        reached.concurrency = dice.between(1, 8) as usize;
         reached
     };
     let openai = |dice: &mut Dice| Arc::new(OpenAi::new("paid", reached(dice)).unwrap()) as Arc<dyn Model>;
     let anthropic = |dice: &mut Dice| Arc::new(Anthropic::new("paid", reached(dice)).unwrap()) as Arc<dyn Model>;
-    match dice.from_to(0, 2) {
+    match dice.between(0, 2) {
         0 => vec![openai(dice)],
         1 => vec![anthropic(dice)],
         _ => vec![openai(dice), anthropic(dice)],
@@ -297,10 +297,10 @@ async fn runs(seed: u64, count: u64) -> (usize, usize, u64) {
         let (mut all, mut processes) = (Vec::new(), Vec::new());
         let taken = Ledger::open(folder.path()).unwrap().taken_today().unwrap();
         // What a request can take is some 900 to 3000 tokens, 2700 to 40000 millionths.
-        let (tokens, micros) = (dice.from_to(500, 30_000), dice.from_to(3_000, 400_000));
-        let kind = dice.from_to(0, 4);
+        let (tokens, micros) = (dice.between(500, 30_000), dice.between(3_000, 400_000));
+        let kind = dice.between(0, 4);
         let per_day = kind >= 3;
-        for part in 0..dice.from_to(1, 2) {
+        for part in 0..dice.between(1, 2) {
             // Of two processes the caps of a build hold for each.
             let customer = if per_day { customer.clone() } else { format!("{customer}-{part}") };
             let caps = match kind {
@@ -310,9 +310,9 @@ async fn runs(seed: u64, count: u64) -> (usize, usize, u64) {
                 3 => Caps { day_tokens: Some(taken.tokens + tokens), ..Caps::default() },
                 _ => Caps { day_usd: Some(taken.usd_micros + micros), ..Caps::default() },
             };
-            let samples = dice.from_to(1, 14) as usize;
-            let killed_after = if dice.one_in(5) { Some(dice.from_to(1, 3) as usize) } else { None };
-            let max_tokens = dice.from_to(20, 2000) as usize;
+            let samples = dice.between(1, 14) as usize;
+            let killed_after = if dice.one_in(5) { Some(dice.between(1, 3) as usize) } else { None };
+            let max_tokens = dice.between(20, 2000) as usize;
             let models = models(&billing.server, &customer, &mut dice);
             processes.push(Process { models, samples, max_tokens, caps, killed_after });
             all.push((customer, caps));

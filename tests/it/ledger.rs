@@ -136,6 +136,7 @@ fn a_build_that_was_killed_is_gone_on_with_and_only_what_is_missing_is_asked_for
 }
 
 /// Kills builds at random moments, several at a time, and has the next build finish them.
+#[expect(clippy::print_stdout, reason = "the figures are the test's result")]
 fn builds_that_are_killed(rounds: u64) {
     let quick = |number: usize| Reply::chat(RIGHT).after(Duration::from_millis(40 * (number as u64 % 5)));
     let spec = SPEC.replace("samples: 8", "samples: 4");
@@ -260,8 +261,8 @@ fn a_disk_that_is_full_ends_the_drawing_and_loses_nothing_that_was_stored() {
     let mut events = then.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let finished = events.find(|event| event["event"] == "finished").unwrap();
     assert_eq!((&finished["sampled"], &finished["replayed"]), (&20.into(), &stored.into()), "{then}");
-    // One that could not be stored was drawn again, and no other.
-    assert!(asked - (20 - stored) - stored <= 1, "{asked} asked, {stored} stored");
+    // One could not be stored, and the next was asked for meanwhile: no other was drawn twice.
+    assert!(asked - (20 - stored) - stored <= 2, "{asked} asked, {stored} stored");
 }
 
 fn kill(child: &mut Child) {
