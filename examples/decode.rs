@@ -176,7 +176,7 @@ async fn draw(
     count: usize,
 ) -> Result<(usize, usize, f64), Box<dyn Error>> {
     let (sink, mut drawn) = tokio::sync::mpsc::unbounded_channel();
-    let request = Request { prompt, parameters, first: 0, count };
+    let request = Request::new(prompt, parameters, 0, count);
     let started = Instant::now();
     embedded.draw(&request, sink).await?;
     let seconds = started.elapsed().as_secs_f64();

@@ -134,6 +134,8 @@ impl From<ModelError> for Error {
     fn from(error: ModelError) -> Self {
         let exit = match &error {
             ModelError::Settings(_) | ModelError::Replay(_) => ExitCode::Usage,
+            ModelError::Budget { .. } => ExitCode::Budget,
+            ModelError::Unrecorded(_) => ExitCode::Internal,
             _ => ExitCode::Provider,
         };
         let own = Self::of(exit, &error);

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::Parameters;
-use crate::spec::{Budget, Sampling, Settings, Spec, Stop};
+use crate::model::price::Prices;
+use crate::spec::{Budget, DayBudget, Sampling, Settings, Spec, Stop};
 
 /// Samples drawn where nothing says how many.
 pub const DEFAULT_SAMPLES: usize = 8;
@@ -105,8 +106,10 @@ pub struct Plan {
     pub repairs: usize,
     /// The sampler's parameters.
     pub parameters: Parameters,
-    /// Caps.
+    /// Caps on the build.
     pub budget: Budget,
+    /// Caps on the day.
+    pub day: DayBudget,
 }
 
 impl Options {
@@ -138,7 +141,16 @@ impl Options {
                 usd: first(&budgets, |budget| budget.usd),
                 seconds: first(&budgets, |budget| budget.seconds),
             },
+            day: DayBudget {
+                tokens: first(&[&self.workspace.day, &self.user.day], |day| day.tokens),
+                usd: first(&[&self.workspace.day, &self.user.day], |day| day.usd),
+            },
         }
+    }
+
+    /// What models cost.
+    pub fn prices(&self) -> Prices {
+        Prices::new([&self.workspace.prices, &self.user.prices])
     }
 }
 

@@ -13,7 +13,8 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use git2::build::TreeUpdateBuilder;
 use git2::{
@@ -269,6 +270,31 @@ impl Repo {
         self.commit_derived(change, &|_| Ok(Vec::new()))
     }
 
+    /// Finishes what an llmc that was killed left half-done: its lock of the index, and an index that has not heard of
+    /// the commit it made. Anyone else's lock is left alone.
+    pub fn recover(&self) -> Result<(), RepoError> {
+        let index = self.git.path().join("index");
+        let file = index.with_extension("lock");
+        let Ok(text) = fs::read_to_string(&file) else { return Ok(()) };
+        if !Holder::is_gone(&file) {
+            return Ok(());
+        }
+        let lock = IndexLock::take(&index)?;
+        let head = self.head()?;
+        self.remove_abandoned(&head, &lock);
+        // What it was about to commit last, and on what.
+        let Some((_, last)) = text.rsplit_once("\nbase ") else { return Ok(()) };
+        let mut lines = last.lines();
+        let base = lines.next().unwrap_or_default();
+        let Some(commit) = head.commit.filter(|commit| commit.id().to_string() != base) else { return Ok(()) };
+        let tree = commit.tree().map_err(git("read HEAD"))?;
+        let entries = lines
+            .filter(|line| !line.is_empty())
+            .map(|path| Entry { path: path.to_owned(), blob: lookup(&tree, path) });
+        self.refresh_index(lock, &entries.collect::<Vec<_>>(), &mut CommitOutcome::default());
+        Ok(())
+    }
+
     fn commit_derived(&self, change: &Change<'_>, derive: &Derive<'_>) -> Result<CommitOutcome, RepoError> {
         if let Some(what) = under_way(self.git.state()) {
             return Err(RepoError::Busy(what));
@@ -281,6 +307,7 @@ impl Repo {
             let base = head.commit.as_ref().map(|commit| commit.tree()).transpose().map_err(git("read HEAD"))?;
             let derived = derive(base.as_ref())?;
             let entries = self.entries(change, &derived, base.as_ref())?;
+            lock.note(head.commit.as_ref().map(git2::Commit::id), &entries)?;
             outcome.ignored = self.ignored(&entries, base.as_ref())?;
             let tree = self.tree(&entries, base.as_ref())?;
             if base.as_ref().is_some_and(|base| base.id() == tree.id()) {
@@ -301,6 +328,7 @@ impl Repo {
                 self.refresh_index(lock, &entries, &mut outcome);
                 return Ok(outcome);
             }
+            self.remove_abandoned(&head, &lock);
             // Someone else moved the branch; the steps differ so that two do not keep meeting.
             std::thread::sleep(Duration::from_millis(1 + (attempt as u64 * 7 + u64::from(std::process::id())) % 20));
         }
@@ -412,6 +440,21 @@ impl Repo {
             }
         }
         Err(RepoError::Git { action: "read HEAD", source: git2::Error::from_str("too many symbolic references") })
+    }
+
+    /// Removes the lock of the branch that a killed llmc left together with its lock of the index.
+    ///
+    /// What commits holds the index's lock first, so that whoever locked the branch after that llmc locked the index,
+    /// and before this one did, is that llmc; but for programs that move branches without an index, and those hold the
+    /// lock for no longer than it takes to write a line.
+    fn remove_abandoned(&self, head: &Head<'_>, lock: &IndexLock) {
+        let Some(since) = lock.abandoned else { return };
+        let file = self.git.commondir().join(format!("{}.lock", head.reference));
+        let modified = |file: &Path| fs::metadata(file).and_then(|metadata| metadata.modified());
+        let (Ok(made), Ok(taken)) = (modified(&file), modified(&lock.file)) else { return };
+        if made >= since && made <= taken {
+            let _ = fs::remove_file(file);
+        }
     }
 
     /// Moves the branch from where it was to `commit`; false when it is no longer there.
@@ -714,7 +757,7 @@ impl Repo {
     /// Follows git's own protocol: hold `index.lock`, write the new index beside, rename it over the old one.
     fn write_index(&self, lock: IndexLock, entries: &[Entry]) -> Result<(), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let copy = Scratch(lock.index.with_extension(format!("llmc-{}", std::process::id())));
+        let copy = Scratch(lock.index.with_extension(unique()));
         let stamp = match fs::copy(&lock.index, &copy.0) {
             Ok(_) => Some(modified(&fs::metadata(&lock.index).map_err(|error| text(&error))?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -871,21 +914,40 @@ impl<'repo> Folders<'repo> {
 }
 
 /// git's lock on the index, held by its rules: whoever creates the file has it.
+///
+/// git gives the file's content no meaning until it is renamed, which is never done here. It says who holds the lock, so
+/// that one whose holder was killed can be told from one that is held.
 struct IndexLock {
     index: PathBuf,
     file: PathBuf,
-    held: bool,
+    /// When the lock that was taken over was made, if one was.
+    abandoned: Option<SystemTime>,
 }
 
 impl IndexLock {
     fn take(index: &Path) -> Result<Self, RepoError> {
         let file = index.with_extension("lock");
+        let own = Scratch(index.with_extension(unique()));
+        fs::write(&own.0, Holder::own().map(|holder| holder.to_string()).unwrap_or_default())
+            .map_err(io_error("create", &own.0))?;
         let start = Instant::now();
+        let mut abandoned = None;
         loop {
-            match File::options().write(true).create_new(true).open(&file) {
-                Ok(_) => return Ok(Self { index: index.to_owned(), file, held: true }),
+            // With its content at once: a lock of nobody's could never be told from one that is held.
+            let taken = match fs::hard_link(&own.0, &file) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+                Ok(()) => Ok(()),
+                // Not every disk has links.
+                Err(_) => File::options().write(true).create_new(true).open(&file).map(drop),
+            };
+            match taken {
+                Ok(()) => return Ok(Self { index: index.to_owned(), file, abandoned }),
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(io_error("create", &file)(error));
+                }
+                Err(_) if abandoned.is_none() && Holder::is_gone(&file) => {
+                    let made = fs::metadata(&file).and_then(|metadata| metadata.modified());
+                    abandoned = made.ok().filter(|_| fs::remove_file(&file).is_ok());
                 }
                 Err(_) if start.elapsed() > INDEX_WAIT => {
                     return Err(RepoError::IndexLocked(file.display().to_string()));
@@ -895,20 +957,78 @@ impl IndexLock {
         }
     }
 
+    /// Writes into the lock what is about to be committed and on what, for [`Repo::recover`].
+    fn note(&self, base: Option<Oid>, entries: &[Entry]) -> Result<(), RepoError> {
+        let base = base.map_or_else(|| "none".to_owned(), |base| base.to_string());
+        let paths: String = entries.iter().map(|entry| format!("{}\n", entry.path)).collect();
+        let write = |mut file: File| file.write_all(format!("\nbase {base}\n{paths}").as_bytes());
+        let opened = File::options().append(true).open(&self.file);
+        opened.and_then(write).map_err(io_error("write", &self.file))
+    }
+
     /// Lets `new` become the index, and lets go.
-    fn replace_index(mut self, new: &Path) -> io::Result<()> {
-        fs::rename(new, &self.file)?;
-        fs::rename(&self.file, &self.index)?;
-        self.held = false;
-        Ok(())
+    fn replace_index(self, new: &Path) -> io::Result<()> {
+        fs::rename(new, &self.index)
     }
 }
 
 impl Drop for IndexLock {
     fn drop(&mut self) {
-        if self.held {
-            let _ = fs::remove_file(&self.file);
-        }
+        let _ = fs::remove_file(&self.file);
+    }
+}
+
+/// An extension for a file of this process's that no other one has.
+fn unique() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("llmc-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A process of llmc's that holds a lock, so exactly that no other one is taken for it.
+#[derive(PartialEq)]
+struct Holder {
+    process: u32,
+    /// When it began, as the kernel counts.
+    began: String,
+    /// The machine since it was started, and which of its processes can be seen from here.
+    place: String,
+}
+
+impl Holder {
+    /// This process; `None` where the system does not say.
+    fn own() -> Option<Self> {
+        let process = std::process::id();
+        Some(Self { process, began: Self::began(process)?, place: Self::here()? })
+    }
+
+    fn here() -> Option<String> {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let processes = fs::read_link("/proc/self/ns/pid").ok()?;
+        Some(format!("{} {}", boot.trim(), processes.display()))
+    }
+
+    /// The 22nd field of a process's state; its name, the second, may hold anything.
+    fn began(process: u32) -> Option<String> {
+        let state = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        Some(state.rsplit_once(')')?.1.split_whitespace().nth(19)?.to_owned())
+    }
+
+    /// Whether a lock is that of a process that is no more. When in doubt it is not.
+    fn is_gone(lock: &Path) -> bool {
+        let Ok(text) = fs::read_to_string(lock) else { return false };
+        let mut words = text.lines().next().unwrap_or_default().splitn(4, ' ');
+        let (Some("llmc"), Some(process), Some(began), Some(place)) =
+            (words.next(), words.next().and_then(|word| word.parse().ok()), words.next(), words.next())
+        else {
+            return false;
+        };
+        Self::here().is_some_and(|here| here == place) && Self::began(process).is_none_or(|now| now != began)
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(formatter, "llmc {} {} {}", self.process, self.began, self.place)
     }
 }
 

@@ -159,6 +159,7 @@ pub(crate) struct PromptArgs {
   llmc build slugify -n 32                     one spec, 32 samples
   llmc build --model embedded/1.5b             a larger embedded model
   llmc build --model openai/gpt-5-mini         needs OPENAI_API_KEY
+  llmc build --estimate                        what it would cost
   llmc build --no-commit                       write the files, leave git alone")]
 pub(crate) struct BuildArgs {
     /// Specs by name or file; all of specs/ when none is given
@@ -179,6 +180,9 @@ pub(crate) struct BuildArgs {
     /// Replace an artifact that was edited by hand
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// Say what it may cost at most and what it likely costs, and send nothing
+    #[arg(long)]
+    pub(crate) estimate: bool,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
     /// How many candidates to judge at once [default: one for each core]
@@ -341,9 +345,30 @@ pub(crate) enum LedgerAction {
     /// Print every sample with its verdicts, as one JSON object a line
     Export(ExportArgs),
     /// Print what was sampled by day and model: samples, tokens, cost, pass rate
-    Stats,
+    Stats(StatsArgs),
     /// Say which old samples can go; with --yes, remove them
     Gc(GcArgs),
+}
+
+/// `llmc ledger stats`.
+#[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    /// What to add up, for each model
+    #[arg(long, value_enum, default_value_t = StatsBy::Day)]
+    pub(crate) by: StatsBy,
+}
+
+/// `--by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatsBy {
+    /// Days (UTC).
+    Day,
+    /// Everything.
+    Model,
+    /// Builds.
+    Build,
+    /// Nothing: each sample.
+    Sample,
 }
 
 /// `llmc ledger export`.

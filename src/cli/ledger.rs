@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::Output;
-use super::args::{GcArgs, LedgerAction};
+use super::args::{GcArgs, LedgerAction, StatsBy};
 use crate::digest::sha256;
 use crate::driver::Session;
 use crate::error::{Error, ExitCode};
-use crate::ledger::{Day, Ledger};
+use crate::ledger::{By, Ledger, Spending};
 use crate::provenance::Provenance;
 use crate::report::{count, printable};
 use crate::workspace::paths;
@@ -17,7 +17,7 @@ use crate::workspace::paths;
 /// Runs one action on the workspace's ledger.
 pub(super) fn ledger(session: &Session, action: &LedgerAction, output: &Output) -> Result<ExitCode, Error> {
     let Some(ledger) = Ledger::open_to_read(&session.workspace.local_path())? else {
-        if let LedgerAction::Gc(_) | LedgerAction::Stats = action
+        if let LedgerAction::Gc(_) | LedgerAction::Stats(_) = action
             && !output.is_json()
         {
             Output::note("nothing was sampled in this workspace yet");
@@ -29,60 +29,99 @@ pub(super) fn ledger(session: &Session, action: &LedgerAction, output: &Output) 
     }
     match action {
         LedgerAction::Export(_) => ledger.export(&mut |sample| Output::data(&format!("{sample}\n")))?,
-        LedgerAction::Stats => stats(&ledger.days()?, output),
+        LedgerAction::Stats(args) => stats(args.by, &ledger.spending(args.by.into())?, output),
         LedgerAction::Gc(args) => gc(session, &ledger, args, output)?,
     }
     Ok(ExitCode::Done)
 }
 
-fn stats(days: &[Day], output: &Output) {
+impl From<StatsBy> for By {
+    fn from(by: StatsBy) -> Self {
+        match by {
+            StatsBy::Day => Self::Day,
+            StatsBy::Model => Self::Model,
+            StatsBy::Build => Self::Build,
+            StatsBy::Sample => Self::Sample,
+        }
+    }
+}
+
+fn stats(by: StatsBy, rows: &[Spending], output: &Output) {
+    let head = match by {
+        StatsBy::Day => "day",
+        StatsBy::Model => "",
+        StatsBy::Build => "build",
+        StatsBy::Sample => "sample",
+    };
     if output.is_json() {
-        for day in days {
-            Output::json_line(json!({
-                "event": "spending", "day": day.day, "model": day.model, "samples": day.samples, "judged": day.judged,
-                "passed": day.passed, "prompt_tokens": day.prompt_tokens, "completion_tokens": day.completion_tokens,
-                "usd": day.usd_micros as f64 / 1e6, "unpriced": day.unpriced,
-            }));
+        for row in rows {
+            let mut line = json!({
+                "event": "spending", "model": row.model, "samples": row.samples, "judged": row.judged,
+                "passed": row.passed, "prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens,
+                "usd": row.usd_micros as f64 / 1e6, "unpriced": row.unpriced, "untold": row.untold,
+                "untold_tokens": row.untold_tokens, "untold_usd": row.untold_usd_micros as f64 / 1e6,
+            });
+            if !head.is_empty() {
+                line[head] = row.of.clone().into();
+            }
+            Output::json_line(line);
         }
         return;
     }
-    let mut rows = vec![["day", "model", "samples", "pass rate", "prompt", "generated", "usd"].map(str::to_owned)];
-    rows.extend(days.iter().map(row));
-    let widths: Vec<usize> =
-        (0..7).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()).collect();
+    let mut table =
+        vec![[head, "model", "samples", "pass rate", "prompt", "generated", "usd", "untold"].map(str::to_owned)];
+    table.extend(rows.iter().map(row));
+    Output::data(&printable(&columns(&table, 2, usize::from(head.is_empty()))));
+    if rows.iter().any(|row| row.untold > 0) {
+        Output::note(
+            "untold: requests that were cut off or broke down, and of which nobody told what they took; they count as \
+             the most that they could take (docs/budget.md)",
+        );
+    }
+}
+
+/// A table in which the first columns, words, are to the left and the others, numbers, to the right.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]], words: usize, skipped: usize) -> String {
     let mut text = String::new();
-    for row in &rows {
+    for row in rows {
         let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            // Words to the left, numbers to the right.
-            let padded = if column < 2 { format!("{cell:width$}") } else { format!("{cell:>width$}") };
+        for (column, cell) in row.iter().enumerate().skip(skipped) {
+            let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+            let padded = if column < words { format!("{cell:width$}") } else { format!("{cell:>width$}") };
             line.push_str(&padded);
             line.push_str("  ");
         }
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    Output::data(&printable(&text));
+    text
 }
 
-fn row(day: &Day) -> [String; 7] {
-    let rate = match day.judged {
+fn row(row: &Spending) -> [String; 8] {
+    let rate = match row.judged {
         0 => "-".to_owned(),
-        judged => format!("{:.0}%", day.passed as f64 / judged as f64 * 100.0),
+        judged => format!("{:.0}%", row.passed as f64 / judged as f64 * 100.0),
     };
-    let usd = match day.unpriced {
-        unpriced if unpriced == day.samples => "-".to_owned(),
-        0 => format!("{:.4}", day.usd_micros as f64 / 1e6),
-        unpriced => format!("{:.4} and {unpriced} unknown", day.usd_micros as f64 / 1e6),
+    let usd = match row.unpriced {
+        unpriced if unpriced == row.samples => "-".to_owned(),
+        0 => format!("{:.4}", row.usd_micros as f64 / 1e6),
+        unpriced => format!("{:.4} and {unpriced} unknown", row.usd_micros as f64 / 1e6),
+    };
+    let untold = match row.untold {
+        0 => "-".to_owned(),
+        untold => {
+            format!("{untold}: {} tokens, {:.4} usd", row.untold_tokens, row.untold_usd_micros as f64 / 1e6)
+        }
     };
     [
-        day.day.clone(),
-        day.model.clone(),
-        day.samples.to_string(),
+        row.of.clone(),
+        row.model.clone(),
+        row.samples.to_string(),
         rate,
-        day.prompt_tokens.to_string(),
-        day.completion_tokens.to_string(),
+        row.prompt_tokens.to_string(),
+        row.completion_tokens.to_string(),
         usd,
+        untold,
     ]
 }
 

@@ -4,6 +4,7 @@
 
 mod args;
 mod doctor;
+mod estimate;
 mod init;
 mod ledger;
 mod show;
@@ -192,7 +193,12 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             if let Some(jobs) = args.jobs {
                 session.options.jobs = usize::from(jobs);
             }
-            build(&mut session, &args.specs, &directory(&cli.global)?, output).await
+            let from = directory(&cli.global)?;
+            if args.estimate {
+                estimate::print(&driver::estimate(&mut session, &args.specs, &from).await?, output);
+                return Ok(ExitCode::Done);
+            }
+            build(&mut session, &args.specs, &from, output).await
         }
         Command::Validate(args) => validate(cli, args, output).await,
         Command::Verify(args) => {

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::draw::{self, DrawError, Sample, Samples};
 use super::log::Log;
+use super::purse::{Caps, Purse};
 use super::specs::{self, Loaded};
 use super::{Session, Summary, tell};
 use crate::candidate::Candidate;
@@ -15,7 +16,6 @@ use crate::error::{Error, ExitCode};
 use crate::event::{Event, Finished, Status};
 use crate::freeze::{self, ArtifactInput, FileText, Freshness, Inputs, Module};
 use crate::ledger::{Ending, Phase, Start};
-use crate::model::price;
 use crate::options::Plan;
 use crate::prompt::Prompt;
 use crate::provenance::{
@@ -50,6 +50,9 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
         return Err(Error::new(ExitCode::Usage, "there is no spec in `specs/`").hint("`llmc init` writes an example"));
     }
     let repo = if session.options.no_commit { None } else { Repo::discover(&session.workspace.root)? };
+    if let Some(repo) = &repo {
+        repo.recover()?;
+    }
     let mut lock = None;
     for one in &loaded {
         if session.interrupt.is_set() {
@@ -124,6 +127,12 @@ pub(super) fn target(session: &Session, loaded: &Loaded) -> Result<Target, Error
         uses: &uses,
     });
     Ok(Target { loaded: loaded.clone(), inputs, uses })
+}
+
+/// Whether a spec is not up to date.
+pub(super) fn needs_building(session: &Session, loaded: &Loaded) -> Result<bool, Error> {
+    let freshness = freshness(session, &target(session, loaded)?)?;
+    Ok(!matches!(freshness, Freshness::Fresh | Freshness::Unlisted))
 }
 
 fn freshness(session: &Session, target: &Target) -> Result<Freshness, Error> {
@@ -258,9 +267,6 @@ async fn build_one(
     }
 
     let plan = session.options.plan(spec);
-    if plan.budget.usd.is_some() {
-        session.tell(Event::Warning("budget.usd is not counted yet; budget.tokens and budget.seconds are".to_owned()));
-    }
     let prompt = specs::render_prompt(session, loaded, all)?;
     let models = session.models_for(&plan.models).await?;
     let names: Vec<String> = models.iter().map(|model| model.identity().to_string()).collect();
@@ -285,8 +291,18 @@ async fn build_one(
         models: &identities,
         afresh: session.options.no_cache,
     };
-    let is_paid = !identities.iter().all(|identity| price::is_free(identity));
-    let mut log = Log::begin(session, &start, is_paid)?;
+    let prices = session.options.prices();
+    let is_paid = !identities.iter().all(|identity| prices.are_nothing(identity));
+    let caps = Caps::of(&plan);
+    let mut log = Log::begin(session, &start, is_paid || caps.has_day())?;
+    let noter = session.tell.clone();
+    let purse = Purse::new(caps, prices, log.place(), move |note| tell(&noter, Event::Warning(note)));
+    let purse = Arc::new(purse);
+    if let Err(error) = purse.check(&identities) {
+        log.end(&Ending::default());
+        return Err(error.into());
+    }
+    log.pay_from(purse.clone());
     session.tell(Event::Started { spec: spec.name.clone(), samples: plan.samples, model: names.join(", ") });
     let started_on = unix_now();
     let job = draw::Job {
@@ -297,12 +313,14 @@ async fn build_one(
         samples: plan.samples,
         stop: plan.stop,
         budget: &plan.budget,
+        purse: &purse,
         validator: &validator,
         checks: &checks,
         jobs: session.options.jobs,
     };
     let teller = session.tell.clone();
     let drawn = draw::draw(&job, &mut log, &session.interrupt, &mut |event| tell(&teller, event)).await;
+    purse.close();
     if let Some(problem) = log.take_problem() {
         session.tell(Event::Warning(problem));
     }
@@ -330,6 +348,9 @@ async fn build_one(
         finish(session, summary, finished);
         return Err(error);
     };
+    if let Some(cap) = &samples.spent {
+        session.tell(Event::Warning(format!("`{}`: {cap}; {} samples were enough", spec.name, samples.list.len())));
+    }
     let chosen = samples.list.iter().find(|sample| sample.completion.index == chosen).expect("it was one of them");
     let candidate = chosen.candidate.as_ref().expect("a candidate that passes was one");
     let provenance = Provenance {
@@ -510,9 +531,10 @@ fn none_passed(spec: &Spec, samples: &Samples, models: &[String]) -> Error {
     if let Some(cap) = &samples.spent {
         return Error::new(
             ExitCode::Budget,
-            format!("`{name}`: {cap} is spent, and none of {drawn} candidates passed"),
+            format!("`{name}`: {cap}; none of {drawn} candidates passed"),
         )
-        .hint("raise it in the spec or in llmc.yaml; what was drawn is kept: `llmc show --samples`");
+        .hint("raise it in the spec or in llmc.yaml, or lower `sampling.max_tokens`: a request is sent only when the most it could take fits")
+        .hint("what was drawn is kept, and the next build goes on from it: `llmc show --samples`");
     }
     if samples.unstored {
         return Error::new(
@@ -607,7 +629,7 @@ fn record(
             usage: Usage {
                 prompt_tokens: tokens(&|sample| sample.completion.prompt_tokens),
                 completion_tokens: tokens(&|sample| sample.completion.completion_tokens),
-                usd: None,
+                usd: samples.list.iter().map(|sample| sample.completion.usd).sum(),
             },
         },
         sandbox: sandbox_grade(),

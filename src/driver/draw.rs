@@ -10,11 +10,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::log::Log;
+use super::purse::Purse;
 use crate::candidate::{self, Candidate};
 use crate::event::Event;
 use crate::interrupt::Interrupt;
 use crate::ledger::LedgerError;
-use crate::model::{Completion, Drawn, Model, ModelError, Parameters, Request};
+use crate::model::purse::draw_within;
+use crate::model::{self, Completion, Drawn, Model, ModelError, Parameters, Request};
 use crate::prompt::Prompt;
 use crate::spec::{Budget, Spec, Stop};
 use crate::validate::{Checks, Program, Queue, ValidateError, Validator};
@@ -42,7 +44,7 @@ pub(super) struct Samples {
     pub(super) list: Vec<Sample>,
     /// Samples that could not be drawn.
     pub(super) lost: Vec<(usize, ModelError)>,
-    /// Set when a cap of the budget ended the drawing: which.
+    /// Set when a cap of the budget ended the drawing: how.
     pub(super) spent: Option<String>,
     /// Whether drawing ended because a sample that cost money could not be stored.
     pub(super) unstored: bool,
@@ -76,6 +78,7 @@ pub(super) struct Job<'a> {
     pub(super) samples: usize,
     pub(super) stop: Stop,
     pub(super) budget: &'a Budget,
+    pub(super) purse: &'a Arc<Purse>,
     pub(super) validator: &'a Arc<Validator>,
     pub(super) checks: &'a Arc<Checks>,
     pub(super) jobs: usize,
@@ -109,9 +112,14 @@ pub(super) async fn draw(
     let stored = log.replay(&wanted, tell)?;
     let missing = |index: &usize| !stored.iter().any(|one| one.completion.index == *index);
     let missing: Vec<usize> = (0..job.samples).filter(missing).collect();
-    let requests: Vec<(usize, Request<'_>)> = runs(&missing, &owners)
+    let purse: Arc<dyn model::Purse> = job.purse.clone();
+    let requests: Vec<(usize, Request<'_>)> = runs(&missing, &owners, job.models.len())
         .into_iter()
-        .map(|(model, first, count)| (model, Request { prompt: job.prompt, parameters: job.parameters, first, count }))
+        .map(|(model, first, count)| {
+            let request = Request::new(job.prompt, job.parameters, first, count);
+            let purse = job.purse.concerns(job.models[model].identity()).then_some(&purse);
+            (model, Request { step: job.models.len(), purse, ..request })
+        })
         .collect();
     let (sink, mut drawn) = mpsc::unbounded_channel();
     let stored = stored.into_iter().map(|one| Arrived { completion: one.completion, model: one.model, replayed: true });
@@ -122,7 +130,10 @@ pub(super) async fn draw(
     drawn.close();
     let mut late = Vec::new();
     while let Ok(event) = drawn.try_recv() {
-        late.extend(if let Drawn::Sample(completion) = event { Some(completion) } else { None });
+        if let Drawn::Sample(mut completion) = event {
+            job.purse.price(job.models[owners[completion.index]].identity(), &mut completion);
+            late.push(completion);
+        }
     }
     log.arrived(&late.iter().map(|completion| (owners[completion.index], completion)).collect::<Vec<_>>());
     let mut samples = result?;
@@ -150,7 +161,7 @@ async fn drive(
     let mut drawing_result: Option<Result<(), ModelError>> = None;
     let mut extracting: JoinSet<Extracted> = JoinSet::new();
     let mut queue = Queue::new(job.validator.clone(), job.checks.clone(), job.jobs);
-    let mut pool = Pool { samples: Samples::default(), waiting: HashMap::new(), replaying: 0, tokens: 0 };
+    let mut pool = Pool { samples: Samples::default(), waiting: HashMap::new(), replaying: 0 };
     let deadline = job.budget.seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
     for sample in stored {
         pool.look(job, sample, &mut extracting, tell);
@@ -169,6 +180,11 @@ async fn drive(
             () = interrupt.wait() => return Err(DrawError::Interrupted),
             // Also when nothing more will come, so that the loop sees it.
             _ = drawn.recv_many(&mut events, AT_ONCE), if channel_open => {
+                for event in &mut events {
+                    if let Drawn::Sample(completion) = event {
+                        job.purse.price(job.models[owners[completion.index]].identity(), completion);
+                    }
+                }
                 let arrived: Vec<_> = events
                     .iter()
                     .filter_map(|event| if let Drawn::Sample(completion) = event { Some(completion) } else { None })
@@ -181,8 +197,15 @@ async fn drive(
                 for event in events.drain(..) {
                     match event {
                         Drawn::Tokens(count) => {
-                            pool.tokens += count as u64;
                             tell(Event::Tokens { spec: job.spec.name.clone(), count });
+                        }
+                        // The same holds for all that are not sent any more: it is told once.
+                        Drawn::Failed { error: error @ ModelError::Budget { .. }, .. } => {
+                            pool.samples.spent.get_or_insert_with(|| error.to_string());
+                        }
+                        Drawn::Failed { index, error: error @ ModelError::Unrecorded(_) } => {
+                            pool.samples.unstored = true;
+                            pool.samples.lost.push((index, error));
                         }
                         Drawn::Failed { index, error } => {
                             let reason = error.to_string();
@@ -219,21 +242,15 @@ async fn drive(
             }
             result = &mut drawing, if drawing_result.is_none() && !is_held => drawing_result = Some(result),
             () = sleep_until(deadline), if deadline.is_some() && pool.samples.spent.is_none() && drawing_result.is_none() => {
-                pool.samples.spent = Some(format!("budget.seconds ({})", job.budget.seconds.unwrap_or_default()));
+                let seconds = job.budget.seconds.unwrap_or_default();
+                pool.samples.spent = Some(format!("budget.seconds is {seconds}, and they are over"));
                 drawn.close();
             }
             else => break,
         }
-        if let Some(limit) = job.budget.tokens
-            && pool.samples.spent.is_none()
-            && drawing_result.is_none()
-            && pool.tokens >= limit
-        {
-            pool.samples.spent = Some(format!("budget.tokens ({limit})"));
-            drawn.close();
-        }
     }
     if pool.samples.list.is_empty()
+        && pool.samples.spent.is_none()
         && let Some(Err(error)) = drawing_result
     {
         return Err(error.into());
@@ -248,7 +265,6 @@ struct Pool {
     waiting: HashMap<usize, Waiting>,
     /// Samples from the ledger that have no verdict yet.
     replaying: usize,
-    tokens: u64,
 }
 
 /// A sample whose candidate is being judged.
@@ -324,9 +340,12 @@ async fn draw_all(
         let sink = sink.clone();
         async move {
             let failed = sink.clone();
-            let result = model.draw(request, sink).await;
+            let result = match request.purse {
+                Some(purse) if !model.asks_purse() => draw_within(&**model, request, purse, sink).await,
+                _ => model.draw(request, sink).await,
+            };
             if let Err(error) = &result {
-                for index in request.first..request.first + request.count {
+                for index in request.indices() {
                     // Nobody listens when the rest is no longer wanted.
                     let _ = failed.send(Drawn::Failed { index, error: error.clone() });
                 }
@@ -352,31 +371,19 @@ async fn draw_all(
     if results.iter().any(Result::is_ok) { Ok(()) } else { results.pop().unwrap_or(Ok(())) }
 }
 
-/// Splits `samples` into one contiguous share for each model: the first index and the count.
-fn shares(samples: usize, models: usize) -> Vec<(usize, usize)> {
-    let (each, more) = (samples / models.max(1), samples % models.max(1));
-    let mut first = 0;
-    (0..models)
-        .map(|model| {
-            let count = each + usize::from(model < more);
-            first += count;
-            (first - count, count)
-        })
-        .collect()
-}
-
-/// For each sample, which of the models it is drawn from.
+/// For each sample, which of the models it is drawn from: they take turns, so that an early stop has seen all of them.
 fn owners(samples: usize, models: usize) -> Vec<usize> {
-    let shares = shares(samples, models);
-    shares.into_iter().enumerate().flat_map(|(model, (_, count))| std::iter::repeat_n(model, count)).collect()
+    (0..samples).map(|index| index % models.max(1)).collect()
 }
 
-/// The samples still to be drawn, as few requests: for each its model, its first index and how many.
-fn runs(missing: &[usize], owners: &[usize]) -> Vec<(usize, usize, usize)> {
+/// The samples still to be drawn, as few requests: for each its model, its first index and how many, each `step` after
+/// the one before.
+fn runs(missing: &[usize], owners: &[usize], step: usize) -> Vec<(usize, usize, usize)> {
     let mut runs: Vec<(usize, usize, usize)> = Vec::new();
     for &index in missing {
-        match runs.last_mut() {
-            Some((model, first, count)) if *model == owners[index] && *first + *count == index => *count += 1,
+        let last = runs.iter_mut().rev().find(|(model, ..)| *model == owners[index]);
+        match last {
+            Some((_, first, count)) if *first + *count * step == index => *count += 1,
             _ => runs.push((owners[index], index, 1)),
         }
     }
@@ -395,18 +402,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sample_belongs_to_exactly_one_model() {
-        assert_eq!(shares(8, 1), [(0, 8)]);
-        assert_eq!(shares(8, 3), [(0, 3), (3, 3), (6, 2)]);
-        assert_eq!(shares(1, 2), [(0, 1), (1, 0)]);
-        assert_eq!(owners(8, 3), [0, 0, 0, 1, 1, 1, 2, 2]);
+    fn models_take_turns() {
+        assert_eq!(owners(3, 1), [0, 0, 0]);
+        assert_eq!(owners(8, 3), [0, 1, 2, 0, 1, 2, 0, 1]);
+        assert_eq!(owners(1, 2), [0]);
     }
 
     #[test]
-    fn what_is_missing_is_asked_for_in_runs_and_nothing_else_is() {
+    fn what_is_missing_is_asked_for_in_one_request_a_model_and_nothing_else_is() {
         let owners = owners(8, 2);
-        assert_eq!(runs(&[0, 1, 2, 3, 4, 5, 6, 7], &owners), [(0, 0, 4), (1, 4, 4)]);
-        assert_eq!(runs(&[1, 3, 4, 7], &owners), [(0, 1, 1), (0, 3, 1), (1, 4, 1), (1, 7, 1)]);
-        assert!(runs(&[], &owners).is_empty());
+        assert_eq!(runs(&[0, 1, 2, 3, 4, 5, 6, 7], &owners, 2), [(0, 0, 4), (1, 1, 4)]);
+        assert_eq!(runs(&[1, 2, 3, 4, 7], &owners, 2), [(1, 1, 2), (0, 2, 2), (1, 7, 1)]);
+        assert!(runs(&[], &owners, 2).is_empty());
+        assert_eq!(runs(&[0, 1, 3], &[0; 4], 1), [(0, 0, 2), (0, 3, 1)]);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Session;
+use super::purse::Purse;
 use crate::candidate::Candidate;
 use crate::error::Error;
 use crate::event::Event;
@@ -16,6 +17,7 @@ pub(super) struct Log {
     /// Whether a sample that is lost has cost money.
     is_paid: bool,
     problem: Option<LedgerError>,
+    purse: Option<Arc<Purse>>,
 }
 
 impl Log {
@@ -23,15 +25,25 @@ impl Log {
     pub(super) fn begin(session: &mut Session, start: &Start<'_>, is_paid: bool) -> Result<Self, Error> {
         let begun = session.ledger().and_then(|ledger| Record::begin(ledger, start));
         match begun {
-            Ok(record) => Ok(Self { record: Some(record), is_paid, problem: None }),
+            Ok(record) => Ok(Self { record: Some(record), is_paid, problem: None, purse: None }),
             Err(error) if is_paid => {
                 Err(Error::from(error).hint("nothing was sampled: samples that cost money are stored first"))
             }
             Err(error) => {
                 session.tell(Event::Warning(format!("samples are not stored: {}", in_one_line(&error))));
-                Ok(Self { record: None, is_paid, problem: None })
+                Ok(Self { record: None, is_paid, problem: None, purse: None })
             }
         }
+    }
+
+    /// Where it is written, and as the build of which number; `None` where nothing can be.
+    pub(super) fn place(&self) -> Option<(Arc<Ledger>, i64)> {
+        self.record.as_ref().map(|record| (record.ledger().clone(), record.build()))
+    }
+
+    /// Who hears what samples took.
+    pub(super) fn pay_from(&mut self, purse: Arc<Purse>) {
+        self.purse = Some(purse);
     }
 
     /// The samples that are there already, of `wanted` indices and their models.
@@ -64,6 +76,9 @@ impl Log {
         if !completions.is_empty() {
             let result = self.record.as_mut().map_or(Ok(()), |record| record.arrived(completions));
             self.keep(result);
+            if let Some(purse) = &self.purse {
+                completions.iter().for_each(|(_, completion)| purse.settled(completion));
+            }
         }
         self.problem.is_none() || !self.is_paid
     }
@@ -111,7 +126,7 @@ impl Session {
 }
 
 /// An error with its causes and its hint.
-fn in_one_line(error: &LedgerError) -> String {
+pub(super) fn in_one_line(error: &LedgerError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

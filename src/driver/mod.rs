@@ -3,16 +3,20 @@
 mod build;
 mod doctor;
 mod draw;
+mod estimate;
 mod inputs;
 mod log;
 mod models;
+mod purse;
 mod specs;
 mod validate;
 mod verify;
 
 pub use build::build;
 pub use doctor::{Finding, doctor};
+pub use estimate::{Estimate, Estimates, Likely, estimate};
 pub use models::{Chosen, Reach, models, pull};
+pub use purse::{Caps, Purse};
 pub use specs::{Loaded, check, load_specs, render_prompt};
 pub use validate::{Judging, validate};
 pub use verify::{Replayed, replay, verify};

@@ -11,7 +11,7 @@ use crate::interrupt::Interrupt;
 use crate::model::choice::{self, Choice, Surroundings};
 use crate::model::download::{self, ModelSource};
 use crate::model::providers::{PROVIDERS, Paces, Setup, provider};
-use crate::model::{Model, ModelError};
+use crate::model::{Identity, Model, ModelError};
 use crate::options::Options;
 use crate::workspace::Workspace;
 
@@ -26,7 +26,35 @@ pub struct Chosen {
     pub why: String,
 }
 
+/// A model that a build would sample, as far as that is known without loading one.
+pub(super) struct Named {
+    /// Who it is; without facts where it was not opened.
+    pub(super) identity: Identity,
+    /// It, if opening it cost nothing.
+    pub(super) model: Option<Arc<dyn Model>>,
+}
+
 impl Session {
+    /// The models of a spec, with the embedded one neither fetched nor loaded.
+    pub(super) async fn named(&mut self, configured: &[String]) -> Result<Vec<Named>, Error> {
+        let mut named = Vec::new();
+        let all = if configured.is_empty() { vec![String::new()] } else { configured.to_vec() };
+        for name in &all {
+            let choice = choose(&self.options, Some(name.as_str()).filter(|name| !name.is_empty())).await?;
+            if choice.named.provider == "embedded" {
+                let (provider, name) = (choice.named.provider.to_string(), choice.named.name.clone());
+                named.push(Named { identity: Identity { provider, name, digest: None, facts: vec![] }, model: None });
+                continue;
+            }
+            let wanted = if name.is_empty() { Vec::new() } else { vec![name.clone()] };
+            let models = self.models_for(&wanted).await?;
+            named.extend(
+                models.into_iter().map(|model| Named { identity: model.identity().clone(), model: Some(model) }),
+            );
+        }
+        Ok(named)
+    }
+
     /// The models of a spec, made when first asked for; with nothing configured, the one llmc chooses.
     pub(super) async fn models_for(&mut self, configured: &[String]) -> Result<Vec<Arc<dyn Model>>, Error> {
         let wanted = if configured.is_empty() { vec![String::new()] } else { configured.to_vec() };

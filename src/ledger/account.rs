@@ -5,15 +5,30 @@ use std::collections::HashSet;
 use rusqlite::params;
 use serde_json::{Value, json};
 
-use super::record::{COMPLETION, completion};
+use super::record::{COMPLETION, completion, to_json};
 use super::{Ledger, LedgerError, now};
 use crate::digest::sha256;
+use crate::model::{Identity, Parameters};
+use crate::prompt::Prompt;
 
-/// What one model gave on one day (UTC).
+/// What is added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// What each model gave on each day (UTC).
+    Day,
+    /// What each model gave.
+    Model,
+    /// What each model gave in each build.
+    Build,
+    /// Nothing: each sample for itself.
+    Sample,
+}
+
+/// What one model gave, and what that took.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Day {
-    /// As `2026-11-22`.
-    pub day: String,
+pub struct Spending {
+    /// The day, as `2026-11-22`; the build's run; that and the sample's number; nothing.
+    pub of: String,
     /// The model, as `provider/name`.
     pub model: String,
     /// Samples that arrived.
@@ -30,6 +45,23 @@ pub struct Day {
     pub usd_micros: u64,
     /// Samples whose cost is not known.
     pub unpriced: u64,
+    /// Requests that brought no sample and of which nobody told what they took.
+    pub untold: u64,
+    /// Tokens that count for them.
+    pub untold_tokens: u64,
+    /// Millionths of a US dollar that count for them.
+    pub untold_usd_micros: u64,
+}
+
+/// What one sample took on average.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mean {
+    /// Samples that it is the average of.
+    pub samples: u64,
+    /// Tokens of the prompt.
+    pub prompt_tokens: f64,
+    /// Tokens generated.
+    pub completion_tokens: f64,
 }
 
 /// What [`Ledger::remove`] may remove.
@@ -53,6 +85,18 @@ impl Old {
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
     }
+}
+
+/// Models `m` that go by the name that [`name_pattern`] gives.
+const SAME_MODEL: &str = "m.name LIKE ?4 ESCAPE '\\'";
+
+/// The name of a model for SQL's LIKE. The embedded one that is not loaded yet goes by its provider: which file it is
+/// shows only then, and there is rarely more than one.
+fn name_pattern(model: &Identity) -> String {
+    let name = if model.facts.is_empty() && model.provider == "embedded" { "%" } else { &model.name };
+    let escaped =
+        if name == "%" { name.to_owned() } else { name.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_") };
+    format!("{}/{escaped}", model.provider)
 }
 
 /// What gives a sample's verdict the newest of its rows.
@@ -100,33 +144,92 @@ impl Ledger {
         })
     }
 
-    /// What was sampled, by day and model.
-    pub fn days(&self) -> Result<Vec<Day>, LedgerError> {
+    /// What was sampled and what it took.
+    pub fn spending(&self, by: By) -> Result<Vec<Spending>, LedgerError> {
+        // Of a sample, and of a request without one.
+        let (of_sample, of_request, order) = match by {
+            By::Day => ("date(s.arrived / 1000, 'unixepoch')", "date(q.day * 86400, 'unixepoch')", "0"),
+            By::Model => ("''", "''", "0"),
+            By::Build => ("b.run", "coalesce(b.run, '-')", "coalesce(b.id, 0)"),
+            By::Sample => ("b.run || ' ' || (s.number + 1)", "coalesce(b.run, '-')", "coalesce(b.id, 0)"),
+        };
+        let within = if by == By::Sample { "s.id" } else { "0" };
         self.with("read", |connection| {
             let mut statement = connection.prepare(&format!(
                 "WITH last AS (SELECT sample, max(outcome = 'passed') AS passed FROM verdicts v
-                               WHERE judged = ({NEWEST}) GROUP BY sample)
-                 SELECT date(s.arrived / 1000, 'unixepoch') AS day, m.name, count(*), count(l.sample),
-                        total(l.passed), sum(s.prompt_tokens), sum(s.completion_tokens), total(s.usd_micros),
-                        sum(s.usd_micros IS NULL)
-                 FROM samples s JOIN series r ON r.id = s.series JOIN models m ON m.id = r.model
-                 LEFT JOIN last l ON l.sample = s.id
-                 GROUP BY day, m.name ORDER BY day, m.name"
+                               WHERE judged = ({NEWEST}) GROUP BY sample),
+                 rows AS (
+                    SELECT {of_sample} AS of, {order} AS build, {within} AS within, m.name AS model, 1 AS samples,
+                           l.sample IS NOT NULL AS judged, coalesce(l.passed, 0) AS passed, s.prompt_tokens AS prompt,
+                           s.completion_tokens AS completion, coalesce(q.usd_micros, s.usd_micros) AS usd,
+                           coalesce(q.usd_micros, s.usd_micros) IS NULL AS unpriced,
+                           0 AS untold, 0 AS untold_tokens, 0 AS untold_usd
+                    FROM samples s JOIN series r ON r.id = s.series JOIN models m ON m.id = r.model
+                    JOIN builds b ON b.id = s.build LEFT JOIN last l ON l.sample = s.id
+                    LEFT JOIN requests q ON q.sample = s.id
+                    UNION ALL
+                    SELECT {of_request}, {order}, 0, q.model, 0, 0, 0, 0, 0, 0, 0, 1, q.tokens,
+                           coalesce(q.usd_micros, 0)
+                    FROM requests q LEFT JOIN builds b ON b.id = q.build WHERE q.state = 'open')
+                 SELECT of, model, sum(samples), sum(judged), sum(passed), sum(prompt), sum(completion),
+                        coalesce(sum(usd), 0), sum(unpriced), sum(untold), sum(untold_tokens), sum(untold_usd)
+                 FROM rows GROUP BY build, of, within, model ORDER BY build, of, within, model"
             ))?;
-            let days = statement.query_map([], |row| {
-                Ok(Day {
-                    day: row.get(0)?,
+            let rows = statement.query_map([], |row| {
+                Ok(Spending {
+                    of: row.get(0)?,
                     model: row.get(1)?,
                     samples: row.get(2)?,
                     judged: row.get(3)?,
-                    passed: row.get::<_, f64>(4)? as u64,
+                    passed: row.get(4)?,
                     prompt_tokens: row.get(5)?,
                     completion_tokens: row.get(6)?,
-                    usd_micros: row.get::<_, f64>(7)? as u64,
+                    usd_micros: row.get(7)?,
                     unpriced: row.get(8)?,
+                    untold: row.get(9)?,
+                    untold_tokens: row.get(10)?,
+                    untold_usd_micros: row.get(11)?,
                 })
             })?;
-            days.collect()
+            rows.collect()
+        })
+    }
+
+    /// How many of the samples that a build would draw from a model are there: those with the index `first`, and each
+    /// `step`-th after it, below `samples`.
+    pub fn stored(
+        &self,
+        (prompt, parameters, model): (&Prompt, &Parameters, &Identity),
+        (first, step, samples): (usize, usize, usize),
+    ) -> Result<usize, LedgerError> {
+        self.with("read", |connection| {
+            let sql = format!(
+                "SELECT count(DISTINCT number) FROM samples WHERE number < ?5 AND number % ?6 = ?7 AND series =
+                 (SELECT r.id FROM series r JOIN models m ON m.id = r.model
+                  WHERE r.prompt = ?1 AND r.parameters_digest = ?2 AND (m.digest = ?3 OR {SAME_MODEL} AND ?8)
+                  ORDER BY r.generation DESC, r.id DESC LIMIT 1)"
+            );
+            let (prompt, parameters) = (sha256(to_json(prompt)), sha256(to_json(parameters)));
+            let (digest, name) = (sha256(to_json(model)), name_pattern(model));
+            let is_open = model.facts.is_empty();
+            let key = params![prompt, parameters, digest, name, samples, step.max(1), first, is_open];
+            connection.query_row(&sql, key, |row| row.get(0))
+        })
+    }
+
+    /// What an independent sample of a model took on average, for one spec or for all.
+    pub fn mean(&self, model: &Identity, spec: Option<&str>) -> Result<Option<Mean>, LedgerError> {
+        self.with("read", |connection| {
+            let sql = format!(
+                "SELECT count(*), coalesce(avg(s.prompt_tokens), 0.0), coalesce(avg(s.completion_tokens), 0.0)
+                 FROM samples s JOIN series r ON r.id = s.series JOIN models m ON m.id = r.model
+                 WHERE {SAME_MODEL} AND s.phase <> 'repair' AND (?1 IS NULL OR s.spec = ?1)"
+            );
+            let sql = sql.replace("?4", "?2");
+            connection.query_row(&sql, params![spec, name_pattern(model)], |row| {
+                let mean = Mean { samples: row.get(0)?, prompt_tokens: row.get(1)?, completion_tokens: row.get(2)? };
+                Ok(Some(mean).filter(|mean| mean.samples > 0))
+            })
         })
     }
 

@@ -1,11 +1,12 @@
 //! The ledger: every sample that was drawn in this workspace and what was found about it, in `.llmc/ledger.db`.
 //!
 //! A sample is on the disk before anything is made of it, and is never drawn again while it is there. The only user
-//! of SQLite. Nothing here knows what a sample costs or when a build stops.
+//! of SQLite. It knows what samples cost, and no cap.
 
 mod account;
 mod file;
 mod record;
+mod requests;
 mod schema;
 
 use std::io;
@@ -15,9 +16,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode};
 
-pub use account::{Day, Old};
+pub use account::{By, Mean, Old, Spending};
 pub use file::FILE;
 pub use record::{Ending, Phase, Record, Recorded, Start, Stored};
+pub use requests::{Put, Taken};
 
 /// Why the ledger can't be used. The text names no folder: `.llmc` is in the workspace.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::requests::settle;
 use super::{Ledger, LedgerError, now};
 use crate::candidate::Candidate;
 use crate::digest::sha256;
@@ -111,8 +112,9 @@ pub struct Record {
     spec: String,
     phase: Phase,
     checks: String,
-    /// For each model.
+    /// For each model, and what it is called.
     series: Vec<i64>,
+    models: Vec<String>,
     /// By index: the samples that the build has.
     samples: HashMap<usize, i64>,
 }
@@ -142,7 +144,18 @@ impl Record {
             Ok((build, series))
         })?;
         let (spec, checks) = (start.spec.to_owned(), start.checks.to_owned());
-        Ok(Self { ledger, build, spec, phase: start.phase, checks, series, samples: HashMap::new() })
+        let models = start.models.iter().map(ToString::to_string).collect();
+        Ok(Self { ledger, build, spec, phase: start.phase, checks, series, models, samples: HashMap::new() })
+    }
+
+    /// The build's number.
+    pub fn build(&self) -> i64 {
+        self.build
+    }
+
+    /// The ledger that it is in.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// The samples with these indices that are there already, each of the model that the index belongs to; the build
@@ -176,15 +189,20 @@ impl Record {
     }
 
     /// Stores samples that arrived, each with which of the models it is from: on the disk when this returns, all of
-    /// them at the price of one.
+    /// them at the price of one. What each took is settled with it: there is no moment at which it is there and not
+    /// paid for.
     pub fn arrived(&mut self, completions: &[(usize, &Completion)]) -> Result<(), LedgerError> {
         let (build, spec, phase, series) = (self.build, &self.spec, self.phase, &self.series);
+        let models = &self.models;
         let ids = self.ledger.with("write to", |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut ids = Vec::new();
             for &(model, completion) in completions {
                 let id = insert(&transaction, (build, spec, phase), series[model], completion)?;
                 look(&transaction, build, completion.index, id, false)?;
+                if let Some(paid) = completion.paid {
+                    settle(&transaction, (build, &models[model], id), paid)?;
+                }
                 ids.push((completion.index, id));
             }
             transaction.commit()?;
@@ -398,7 +416,7 @@ fn micros(usd: f64) -> i64 {
     (usd * 1e6).ceil() as i64
 }
 
-fn to_json(value: &impl Serialize) -> String {
+pub(super) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("what is recorded holds only strings, numbers, lists and maps")
 }
 

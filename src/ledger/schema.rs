@@ -98,6 +98,37 @@ pub(super) const STEPS: &[&str] = &[
         PRIMARY KEY (sample, checks)
     ) STRICT, WITHOUT ROWID;
     ",
+    // 2: which sample a repair began from, and what requests cost or may cost.
+    "
+    -- The sample that was repaired; null for independent draws.
+    ALTER TABLE samples ADD COLUMN parent INTEGER REFERENCES samples (id) ON DELETE SET NULL;
+    CREATE INDEX samples_by_parent ON samples (parent) WHERE parent IS NOT NULL;
+
+    -- What is put aside for a request before it is sent, and what it took. What was never sent has no row. A request
+    -- outlives its sample: money stays spent.
+    CREATE TABLE requests (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        build INTEGER REFERENCES builds (id) ON DELETE SET NULL,
+        sample INTEGER REFERENCES samples (id) ON DELETE SET NULL,
+        model TEXT NOT NULL,              -- provider/name
+        day INTEGER NOT NULL,             -- days since 1970, UTC, when it was put aside
+        state TEXT NOT NULL,              -- open: under way, or nobody told what it took; settled
+        most_tokens INTEGER NOT NULL,     -- what was put aside
+        most_usd_micros INTEGER,          -- null: the price is not known, here and below
+        tokens INTEGER NOT NULL,          -- what counts: as put aside, until it is settled
+        usd_micros INTEGER
+    ) STRICT;
+    CREATE INDEX requests_by_day ON requests (day);
+    CREATE INDEX requests_by_build ON requests (build);
+    CREATE INDEX requests_by_sample ON requests (sample);
+    CREATE INDEX builds_by_chosen ON builds (chosen) WHERE chosen IS NOT NULL;
+
+    -- What was drawn before this step was paid for as well.
+    INSERT INTO requests (build, sample, model, day, state, most_tokens, most_usd_micros, tokens, usd_micros)
+        SELECT s.build, s.id, m.name, s.arrived / 86400000, 'settled', s.prompt_tokens + s.completion_tokens,
+               s.usd_micros, s.prompt_tokens + s.completion_tokens, s.usd_micros
+        FROM samples s JOIN series r ON r.id = s.series JOIN models m ON m.id = r.model;
+    ",
 ];
 
 /// The version of a file.
@@ -136,6 +167,57 @@ pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Rows as the first version wrote them.
+    const FIRST: &str = "
+        INSERT INTO models VALUES (1, 'd', 'openai/a', '{}'), (2, 'e', 'embedded/b', '{}');
+        INSERT INTO series VALUES (1, 'p', 1, 'q', '{}', 0), (2, 'p', 2, 'q', '{}', 0);
+        INSERT INTO builds (id, run, spec, llmc, inputs, checks, started, status, wanted)
+            VALUES (1, 'double-1', 'double', '0.1.0', 'i', 'c', 1, 'begun', 2);
+        INSERT INTO samples VALUES
+            (1, 1, 0, 0, 1, 'double', 'fresh', 86400000, 'one', '', 'stop', 11, 7, 0, 1, 25, 3, '[]', '{}'),
+            (2, 2, 1, 0, 1, 'double', 'fresh', 172800000, 'two', '', 'stop', 5, 6, 0, 1, NULL, 3, '[]', '{}');
+        INSERT INTO looked_at VALUES (1, 0, 1, 0), (1, 1, 2, 0);
+        INSERT INTO verdicts VALUES (1, 'c', 1, 'test', 'passed', NULL, NULL, '{}', NULL);
+        UPDATE builds SET chosen = 1;";
+
+    fn ints(connection: &Connection, sql: &str) -> Vec<Option<i64>> {
+        let mut statement = connection.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(crate::ledger::FILE);
+        let mut old = Connection::open(&path).unwrap();
+        let _: String = old.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).unwrap();
+        migrate(&mut old, &STEPS[..1]).unwrap();
+        old.execute_batch(FIRST).unwrap();
+        drop(old);
+
+        let ledger = crate::ledger::Ledger::open(folder.path()).unwrap();
+        assert_eq!(ledger.set_aside(), None);
+        let connection = ledger.lock();
+        assert_eq!(version(&connection).unwrap(), STEPS.len() as i32);
+        for (table, rows) in [("models", 2), ("series", 2), ("builds", 1), ("looked_at", 2), ("verdicts", 1)] {
+            assert_eq!(ints(&connection, &format!("SELECT count(*) FROM {table}")), [Some(rows)], "{table}");
+        }
+        assert_eq!(ints(&connection, "SELECT parent FROM samples ORDER BY id"), [None, None]);
+        let spent = "FROM requests ORDER BY id";
+        assert_eq!(ints(&connection, &format!("SELECT sample {spent}")), [Some(1), Some(2)]);
+        assert_eq!(ints(&connection, &format!("SELECT day {spent}")), [Some(1), Some(2)]);
+        assert_eq!(ints(&connection, &format!("SELECT tokens {spent}")), [Some(18), Some(11)]);
+        assert_eq!(ints(&connection, &format!("SELECT usd_micros {spent}")), [Some(25), None]);
+
+        // A repair stays when the sample that it began from goes, and so does the money.
+        connection.execute_batch("UPDATE samples SET parent = 1 WHERE id = 2").unwrap();
+        assert!(connection.execute("UPDATE samples SET parent = 99 WHERE id = 2", []).is_err());
+        connection.execute_batch("DELETE FROM samples WHERE id = 1").unwrap();
+        assert_eq!(ints(&connection, "SELECT parent FROM samples"), [None]);
+        assert_eq!(ints(&connection, &format!("SELECT tokens {spent}")), [Some(18), Some(11)]);
+        assert!(ints(&connection, "SELECT rowid FROM pragma_foreign_key_check").is_empty());
+    }
 
     #[test]
     fn a_step_that_fails_leaves_the_file_at_its_version() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::*;
+use crate::model::purse::{Cost, Paid};
 use crate::model::{Completion, Finish, Identity, Parameters};
 use crate::prompt::Prompt;
 use crate::verdict::{Class, Phase as Where, Verdict};
@@ -283,14 +284,21 @@ fn damage_that_shows_only_in_use_is_told_and_the_next_to_open_it_begins_anew() {
     for index in 0..200 {
         record.arrived(&[(0, &Completion { text: "x".repeat(2000), ..completion(index) })]).unwrap();
     }
+    let roots: Vec<usize> = {
+        let connection = ledger.lock();
+        let mut statement = connection.prepare("SELECT rootpage FROM sqlite_schema WHERE rootpage > 1").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    };
     drop((record, ledger));
     let path = folder.path().join(FILE);
     let mut bytes = fs::read(&path).unwrap();
-    // All but the schema's own page.
-    bytes[4096..].fill(0x5a);
+    // The tables and not the list of them.
+    for root in roots {
+        bytes[(root - 1) * 4096..root * 4096].fill(0x5a);
+    }
     fs::write(&path, &bytes).unwrap();
     let ledger = Arc::new(Ledger::open(folder.path()).unwrap());
-    assert_eq!(ledger.set_aside(), None, "the first page is whole");
+    assert_eq!(ledger.set_aside(), None, "the schema is whole");
     let error = ledger.last_build("double").unwrap_err();
     assert!(error.hint().unwrap().contains("sets it aside"), "{error}");
     drop(ledger);
@@ -335,14 +343,92 @@ fn days_add_up_samples_tokens_and_passes_by_the_last_checks() {
     record.judged(1, None, &Verdict::failed(Where::Test, Class::Misinterpretation, "example-1", "")).unwrap();
     age(&ledger, 1);
     begin(&ledger, &Key { models: vec![model("b")], ..key() }).arrived(&[(0, &completion(0))]).unwrap();
-    let days = ledger.days().unwrap();
-    assert!(days[0].day < days[1].day, "{days:?}");
+    let days = ledger.spending(By::Day).unwrap();
+    assert!(days[0].of < days[1].of, "{days:?}");
     let found: Vec<_> = days
         .iter()
         .map(|day| (day.model.as_str(), day.samples, day.judged, day.passed, day.prompt_tokens, day.completion_tokens))
         .collect();
     assert_eq!(found, [("openai/a", 3, 2, 1, 33, 21), ("openai/b", 1, 0, 0, 11, 7)]);
     assert_eq!((days[0].usd_micros, days[0].unpriced), (0, 3));
+}
+
+fn paid(index: usize, ticket: i64, tokens: u64, usd_micros: u64) -> Completion {
+    let cost = Cost { tokens, usd_micros: Some(usd_micros) };
+    Completion { paid: Some(Paid { ticket, cost }), ..completion(index) }
+}
+
+#[test]
+fn a_request_counts_whole_until_it_is_settled_with_its_sample_and_for_its_day_only() {
+    let (_folder, ledger) = ledger();
+    let mut record = begin(&ledger, &key());
+    let most = Cost { tokens: 100, usd_micros: Some(500) };
+    let put = Put { build: record.build(), model: "openai/a", most };
+    let mut seen = Vec::new();
+    let fits = |number: usize, taken: &Taken| {
+        seen.push(taken.tokens);
+        number != 2
+    };
+    let tickets = ledger.put_aside(&[], &[put; 4], fits).unwrap();
+    assert_eq!(seen, [0, 100, 200, 200]);
+    assert_eq!(tickets, [Some(1), Some(2), None, Some(3)]);
+    ledger.put_aside(&[3], &[], |_, _| true).unwrap();
+    assert_eq!(ledger.taken_today().unwrap(), Taken { tokens: 200, usd_micros: 1000, unpriced: 0 });
+    record.arrived(&[(0, &paid(0, 1, 18, 42))]).unwrap();
+    assert_eq!(ledger.taken_today().unwrap(), Taken { tokens: 118, usd_micros: 542, unpriced: 0 });
+    // What is settled is not given back, whoever asks.
+    ledger.put_aside(&[1], &[], |_, _| true).unwrap();
+    assert_eq!(ledger.taken_today().unwrap().tokens, 118);
+    // What nobody put aside for is written down all the same.
+    record.arrived(&[(0, &paid(1, 0, 18, 0))]).unwrap();
+    assert_eq!(ledger.taken_today().unwrap().tokens, 136);
+    // What the killed process had on its way is spent for the day, and for no later one.
+    drop(record);
+    ledger.lock().execute("UPDATE requests SET day = day - 1", []).unwrap();
+    assert_eq!(ledger.taken_today().unwrap(), Taken::default());
+    // A sample that is removed does not give its money back.
+    age(&ledger, 10);
+    ledger.remove(&ledger.older_than(9, &HashSet::new(), false).unwrap()).unwrap();
+    assert_eq!((count(&ledger, "samples"), count(&ledger, "requests")), (0, 3));
+}
+
+#[test]
+fn what_was_spent_is_added_up_by_day_model_build_and_sample() {
+    let (_folder, ledger) = ledger();
+    let mut record = begin(&ledger, &key());
+    let most = Cost { tokens: 100, usd_micros: Some(500) };
+    let put = Put { build: record.build(), model: "openai/a", most };
+    ledger.put_aside(&[], &[put; 3], |_, _| true).unwrap();
+    record.arrived(&[(0, &paid(0, 1, 18, 40)), (0, &paid(1, 2, 18, 2))]).unwrap();
+    begin(&ledger, &Key { afresh: true, ..key() }).arrived(&[(0, &completion(0))]).unwrap();
+    for (by, samples) in
+        [(By::Day, vec![3]), (By::Model, vec![3]), (By::Build, vec![2, 1]), (By::Sample, vec![0, 1, 1, 1])]
+    {
+        let rows = ledger.spending(by).unwrap();
+        assert_eq!(rows.iter().map(|row| row.samples).collect::<Vec<_>>(), samples, "{by:?}");
+        let sum = |part: fn(&Spending) -> u64| rows.iter().map(part).sum::<u64>();
+        assert_eq!((sum(|row| row.usd_micros), sum(|row| row.unpriced)), (42, 1), "{by:?}");
+        let untold = (sum(|row| row.untold), sum(|row| row.untold_tokens), sum(|row| row.untold_usd_micros));
+        assert_eq!(untold, (1, 100, 500), "{by:?}");
+        assert_eq!(sum(|row| row.prompt_tokens), 33, "{by:?}");
+    }
+}
+
+#[test]
+fn what_a_build_would_find_and_what_samples_took_is_told_without_one() {
+    let (_folder, ledger) = ledger();
+    let mut record = begin(&ledger, &key());
+    record.arrived(&[(0, &completion(0)), (0, &completion(2)), (0, &completion(9))]).unwrap();
+    let stored = |key: &Key, part| ledger.stored((&key.prompt, &key.parameters, &key.models[0]), part).unwrap();
+    assert_eq!(stored(&key(), (0, 1, 8)), 2);
+    assert_eq!(stored(&key(), (0, 1, 10)), 3);
+    assert_eq!((stored(&key(), (0, 2, 10)), stored(&key(), (1, 2, 10))), (2, 1));
+    assert_eq!(stored(&Key { models: vec![model("b")], ..key() }, (0, 1, 8)), 0);
+    let mean = ledger.mean(&model("a"), Some("double")).unwrap().unwrap();
+    assert_eq!(mean, Mean { samples: 3, prompt_tokens: 11.0, completion_tokens: 7.0 });
+    assert_eq!(ledger.mean(&model("a"), Some("other")).unwrap(), None);
+    assert_eq!(ledger.mean(&model("_"), None).unwrap(), None);
+    assert_eq!(count(&ledger, "builds"), 1);
 }
 
 #[test]

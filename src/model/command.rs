@@ -18,6 +18,7 @@ use super::each::each;
 use super::http::{DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE};
 use super::pace::Pace;
 use super::providers::{Provider, Reach, Setup, shown_path};
+use super::purse::{Hold, Most, Purse};
 use super::sampling::derived_seed;
 use super::secret::Secrets;
 use super::trouble::Way;
@@ -155,23 +156,57 @@ impl Model for Program {
         &self.identity
     }
 
+    fn asks_purse(&self) -> bool {
+        true
+    }
+
     fn draw<'a>(
         &'a self,
         request: &'a Request<'a>,
         sink: mpsc::UnboundedSender<Drawn>,
     ) -> BoxFuture<'a, Result<(), ModelError>> {
         Box::pin(async move {
-            let shared = Arc::new((request.prompt.clone(), request.parameters.clone()));
+            let shared = Arc::new(Shared {
+                prompt: request.prompt.clone(),
+                parameters: request.parameters.clone(),
+                most: Most::of_request(request),
+                purse: request.purse.cloned(),
+                identity: self.identity.clone(),
+            });
             let sample = |index| {
                 let (runner, shared, sink) = (self.runner.clone(), shared.clone(), sink.clone());
                 async move {
-                    let completion = runner.sample(index, &shared.0, &shared.1).await?;
+                    let completion = runner.sample(index, &shared).await?;
                     let _ = sink.send(Drawn::Tokens(completion.completion_tokens));
                     Ok(completion)
                 }
             };
             each(request, &sink, sample).await
         })
+    }
+}
+
+/// What the samples of one request share.
+struct Shared {
+    prompt: Prompt,
+    parameters: Parameters,
+    most: Most,
+    purse: Option<Arc<dyn Purse>>,
+    identity: Identity,
+}
+
+impl Shared {
+    /// Waits until the most that a run can take is put aside. What a program takes nobody tells and nobody bounds: it
+    /// counts as `sampling.max_tokens` allows, or as what it prints where that is more.
+    async fn put_aside(&self) -> Result<Hold, ModelError> {
+        let Some(purse) = &self.purse else { return Ok(Hold::nothing()) };
+        let mut changes = purse.changes();
+        loop {
+            if let Some(hold) = Hold::take(purse, &self.identity, &self.most).await? {
+                return Ok(hold);
+            }
+            let _ = changes.changed().await;
+        }
     }
 }
 
@@ -183,20 +218,32 @@ struct Ended {
 }
 
 impl Runner {
-    async fn sample(&self, index: usize, prompt: &Prompt, parameters: &Parameters) -> Result<Completion, ModelError> {
+    async fn sample(&self, index: usize, shared: &Shared) -> Result<Completion, ModelError> {
+        let Shared { prompt, parameters, .. } = shared;
         let mut refusals = 0;
         loop {
+            let hold = shared.put_aside().await?;
             let turn = self.pace.turn().await;
             let started = Instant::now();
-            let ended = self.run(index, prompt, parameters).await?;
+            let ended = match self.run(index, prompt, parameters).await {
+                Ok(ended) => ended,
+                Err(error @ ModelError::Settings(_)) => {
+                    // It was not even started.
+                    hold.give_back();
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            };
             match ended.status.code() {
                 Some(0) => {
-                    let completion = self.completion(ended, index, parameters, started)?;
+                    let mut completion = self.completion(ended, index, parameters, started)?;
                     turn.kept_up();
+                    hold.bill(&mut completion);
                     return Ok(completion);
                 }
                 Some(TRY_LATER) if refusals + 1 < Way::Busy.attempts() => {
                     turn.refused();
+                    hold.give_back();
                     let wait = self.pace.backoff(self.options.backoff, refusals, None);
                     refusals += 1;
                     tokio::time::sleep(wait).await;

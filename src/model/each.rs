@@ -19,7 +19,7 @@ where
     F: Future<Output = Result<Completion, ModelError>> + Send + 'static,
 {
     let mut tasks = JoinSet::new();
-    for index in request.first..request.first + request.count {
+    for index in request.indices() {
         let sample = sample(index);
         tasks.spawn(async move { (index, sample.await) });
     }

@@ -80,8 +80,8 @@ pub struct Embedded {
 struct Job {
     prompt: Prompt,
     parameters: Parameters,
-    first: usize,
-    count: usize,
+    indices: Vec<usize>,
+    step: usize,
     sink: mpsc::UnboundedSender<Drawn>,
     done: oneshot::Sender<Result<(), ModelError>>,
 }
@@ -130,8 +130,8 @@ impl Model for Embedded {
         let job = Job {
             prompt: request.prompt.clone(),
             parameters: request.parameters.clone(),
-            first: request.first,
-            count: request.count,
+            indices: request.indices().collect(),
+            step: request.step.max(1),
             sink,
             done,
         };
@@ -338,7 +338,7 @@ impl<'m> Engine<'m> {
     fn draw(&mut self, job: &Job) -> Result<(), ModelError> {
         let started = Instant::now();
         let is_closed = || job.sink.is_closed() || job.done.is_closed();
-        if job.count == 0 || is_closed() {
+        if job.indices.is_empty() || is_closed() {
             return Ok(());
         }
         let mut styles = self.styles(&job.prompt)?;
@@ -363,8 +363,10 @@ impl<'m> Engine<'m> {
         self.make_room(cells)?;
         let room = self.room.as_mut().expect("room was made");
         let width = room.slots;
-        let mut queue: VecDeque<usize> = (job.first..job.first.saturating_add(job.count)).collect();
-        let is_needed = |style: usize| queue.iter().any(|index| index % styles.len() == style);
+        let mut queue: VecDeque<usize> = job.indices.iter().copied().collect();
+        // Where models take turns, each of them has all the styles.
+        let style_of = |index: usize, styles: &[Styled]| index / job.step % styles.len();
+        let is_needed = |style: usize| queue.iter().any(|index| style_of(*index, &styles) == style);
         for (number, style) in styles.iter().enumerate() {
             if is_needed(number) && !room.prefill(number, &style.tokens, &is_closed)? {
                 return Ok(());
@@ -393,7 +395,7 @@ impl<'m> Engine<'m> {
         // The next sample that needs more than what the prompt alone gives.
         let begin = |queue: &mut VecDeque<usize>, room: &mut Room<'_>| -> Result<Option<Sample>, ModelError> {
             while let Some(index) = queue.pop_front() {
-                let number = index % styles.len();
+                let number = style_of(index, &styles);
                 let style = &styles[number];
                 let mut sample = Sample {
                     index,

@@ -149,6 +149,21 @@ pub enum ModelError {
         /// How, with the end of what it said.
         reason: String,
     },
+    /// A cap of the budget is in the way: nothing was sent.
+    #[error("{cap} is {limit}: {spent} is spent, and the next request could take {next}")]
+    Budget {
+        /// Its name in the settings.
+        cap: &'static str,
+        /// How much it is.
+        limit: String,
+        /// What counts as spent, what is put aside included.
+        spent: String,
+        /// The most that the next request could take.
+        next: String,
+    },
+    /// What a request may cost can't be recorded, so that nothing was sent.
+    #[error("what a request may cost can't be put aside: {0}")]
+    Unrecorded(String),
     /// The recorded completions can't be used, or are used up.
     #[error("{0}")]
     Replay(String),
@@ -212,6 +227,8 @@ impl ModelError {
             Self::BadReply { .. } => "provider-reply",
             Self::Timeout { .. } => "provider-timeout",
             Self::Program { .. } => "provider-program",
+            Self::Budget { .. } => "budget",
+            Self::Unrecorded(_) => "ledger",
             Self::Replay(_) => "provider-replay",
         }
     }
@@ -220,6 +237,11 @@ impl ModelError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Settings(_) | Self::Download(_) | Self::Engine(_) | Self::Replay(_) => return None,
+            Self::Budget { .. } => {
+                "raise it, or lower `sampling.max_tokens`: a request is sent only when the most it could take fits"
+                    .into()
+            }
+            Self::Unrecorded(_) => "make `.llmc` writable, and room on its disk; nothing was sent".into(),
             Self::Unreachable { .. } => "is the server running? `llmc models` shows what can be reached".into(),
             Self::Tls { .. } => "is the address right (http or https), and does this machine trust the server's \
                                  certificate?"

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use super::answer::{Answer, Fault};
 use super::each::each;
 use super::error::Wait;
-use super::pace::Pace;
+use super::pace::{Pace, Turn};
+use super::purse::{Hold, Most, Purse};
 use super::secret::Secrets;
 use super::trouble::{self, Trouble, Way};
 use super::{BoxFuture, Completion, Drawn, Finish, Identity, Model, ModelError, Parameters, Request};
@@ -171,6 +172,7 @@ pub struct Remote<D> {
 /// What the samples share.
 struct Wire<D> {
     client: reqwest::Client,
+    identity: Identity,
     /// As it is asked, query included.
     url: Url,
     /// As it is shown.
@@ -284,6 +286,7 @@ impl<D: Dialect> Remote<D> {
         };
         let wire = Wire {
             client,
+            identity: identity.clone(),
             shown: format!("{shown}{}", D::PATH),
             url,
             model: name.into(),
@@ -302,17 +305,21 @@ impl<D: Dialect> Model for Remote<D> {
         &self.identity
     }
 
+    fn most(&self, request: &Request<'_>) -> Most {
+        Most::of_body(&self.wire.write(request.first, &Job::of(request)).body)
+    }
+
+    fn asks_purse(&self) -> bool {
+        true
+    }
+
     fn draw<'a>(
         &'a self,
         request: &'a Request<'a>,
         sink: mpsc::UnboundedSender<Drawn>,
     ) -> BoxFuture<'a, Result<(), ModelError>> {
         Box::pin(async move {
-            let job = Arc::new(Job {
-                prompt: request.prompt.clone(),
-                parameters: request.parameters.clone(),
-                shared: request.count > 1,
-            });
+            let job = Arc::new(Job::of(request));
             let sample = |index| {
                 let (wire, job, sink) = (self.wire.clone(), job.clone(), sink.clone());
                 async move { wire.sample(index, &job, &sink).await }
@@ -327,6 +334,18 @@ struct Job {
     prompt: Prompt,
     parameters: Parameters,
     shared: bool,
+    purse: Option<Arc<dyn Purse>>,
+}
+
+impl Job {
+    fn of(request: &Request<'_>) -> Self {
+        Self {
+            prompt: request.prompt.clone(),
+            parameters: request.parameters.clone(),
+            shared: request.count > 1,
+            purse: request.purse.cloned(),
+        }
+    }
 }
 
 /// What came of one request.
@@ -334,6 +353,9 @@ enum Attempt {
     Done(Box<Completion>),
     /// It works without something that is now known to be refused.
     Without(ModelError),
+    /// It was not sent, or not taken up: nobody bills for that.
+    Refused(ModelError, Way),
+    /// It failed, and may have cost something before it did.
     Failed(ModelError, Way),
 }
 
@@ -348,18 +370,31 @@ impl<D: Dialect> Wire<D> {
         let (mut failures, mut refusals, mut changes) = (0, 0, 0);
         let mut answered = self.pace.answered();
         loop {
-            let turn = self.pace.turn().await;
-            let (error, way) = match self.attempt(index, job, started, sink).await {
-                Attempt::Done(completion) => {
+            let asked = self.write(index, job);
+            let (turn, hold) = self.leave(job, &Most::of_body(&asked.body)).await?;
+            let (error, way) = match self.attempt(index, asked, started, sink).await {
+                Attempt::Done(mut completion) => {
                     turn.kept_up();
+                    hold.bill(&mut completion);
                     return Ok(*completion);
                 }
-                Attempt::Without(_) if changes < MOST_CHANGES => {
+                Attempt::Without(error) => {
+                    hold.give_back();
+                    if changes == MOST_CHANGES {
+                        return Err(error);
+                    }
                     changes += 1;
                     continue;
                 }
-                Attempt::Without(error) => return Err(error),
-                Attempt::Failed(error, way) => (error, way),
+                Attempt::Refused(error, way) => {
+                    hold.give_back();
+                    (error, way)
+                }
+                // What it took will never be told, so that all that was put aside stays spent.
+                Attempt::Failed(error, way) => {
+                    drop(hold);
+                    (error, way)
+                }
             };
             let mut asked = None;
             let (count, alone) = match way {
@@ -398,9 +433,9 @@ impl<D: Dialect> Wire<D> {
         }
     }
 
-    async fn attempt(&self, index: usize, job: &Job, started: Instant, sink: &mpsc::UnboundedSender<Drawn>) -> Attempt {
+    fn write(&self, index: usize, job: &Job) -> Asked {
         let without = self.without.lock().expect("nobody panics while holding it").clone();
-        let asked = D::write(&Ask {
+        D::write(&Ask {
             model: &self.model,
             prompt: &job.prompt,
             parameters: &job.parameters,
@@ -408,11 +443,36 @@ impl<D: Dialect> Wire<D> {
             shared: job.shared,
             server: &self.server,
             without: &without,
-        });
+        })
+    }
+
+    /// Leave to send one request: a turn, and the most it can take put aside.
+    async fn leave(&self, job: &Job, most: &Most) -> Result<(Turn<'_>, Hold), ModelError> {
+        let Some(purse) = &job.purse else { return Ok((self.pace.turn().await, Hold::nothing())) };
+        let mut changes = purse.changes();
+        loop {
+            // In this order: what waits for its turn holds nobody's money.
+            let turn = self.pace.turn().await;
+            if let Some(hold) = Hold::take(purse, &self.identity, most).await? {
+                return Ok((turn, hold));
+            }
+            drop(turn);
+            // An error would say that nobody keeps the purse any more, which the next question finds out.
+            let _ = changes.changed().await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        index: usize,
+        asked: Asked,
+        started: Instant,
+        sink: &mpsc::UnboundedSender<Drawn>,
+    ) -> Attempt {
         let now = Instant::now();
         let end = now + self.server.whole;
         // A server that can't stream says nothing before it is done.
-        let patience = match without.contains("stream") {
+        let patience = match asked.left_out.iter().any(|name| name == "stream") {
             true => Deadline { at: end, wait: Wait::Whole, limit: self.server.whole },
             false => {
                 Deadline { at: now + self.server.first_token, wait: Wait::FirstToken, limit: self.server.first_token }
@@ -436,7 +496,12 @@ impl<D: Dialect> Wire<D> {
                 return Attempt::Without(error);
             }
             let (error, way) = self.explain(&Trouble::read(status, reply.headers(), &body));
-            return Attempt::Failed(error, way);
+            // Who refuses a request has not worked on it. What broke down may have, and 408 is what a gateway says that
+            // waited for long.
+            return match status {
+                300..=407 | 409..=499 | 503 | 529 => Attempt::Refused(error, way),
+                _ => Attempt::Failed(error, way),
+            };
         }
         let mut tokens = Tokens { sink, told: 0, seen: 0 };
         let answer = match self.read(&mut reply, patience.or(ends), ends, &mut tokens).await {
@@ -596,6 +661,7 @@ impl<D: Dialect> Wire<D> {
             usd: answer.usage.usd,
             served_as: answer.served_as.map(|name| self.secrets.shorten(&name)),
             left_out: asked.left_out,
+            paid: None,
         })
     }
 
@@ -630,16 +696,16 @@ impl<D: Dialect> Wire<D> {
         let said = said.to_ascii_lowercase();
         if error.is_timeout() {
             let limit = self.server.connect;
-            return Attempt::Failed(ModelError::Timeout { url, wait: Wait::Connect, limit }, Way::Twice);
+            return Attempt::Refused(ModelError::Timeout { url, wait: Wait::Connect, limit }, Way::Twice);
         }
         if is_tls(error) || said.contains("tls handshake") {
-            return Attempt::Failed(ModelError::Tls { url, reason }, Way::Never);
+            return Attempt::Refused(ModelError::Tls { url, reason }, Way::Never);
         }
         if said.contains("tunnel") || said.contains("proxy") {
-            return Attempt::Failed(ModelError::Proxy { url, reason }, Way::Never);
+            return Attempt::Refused(ModelError::Proxy { url, reason }, Way::Never);
         }
         if error.is_connect() {
-            return Attempt::Failed(ModelError::Unreachable { url, reason }, Way::Never);
+            return Attempt::Refused(ModelError::Unreachable { url, reason }, Way::Never);
         }
         Attempt::Failed(ModelError::Cut { url, reason }, Way::Again)
     }

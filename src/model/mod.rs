@@ -19,6 +19,7 @@ pub mod openai;
 pub mod pace;
 pub mod price;
 pub mod providers;
+pub mod purse;
 pub mod reasoning;
 pub mod refusal;
 pub mod replay;
@@ -31,6 +32,7 @@ pub mod trouble;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -38,6 +40,7 @@ use tokio::sync::mpsc;
 use crate::prompt::Prompt;
 
 pub use error::{ModelError, Wait};
+pub use purse::Purse;
 
 /// A boxed future, so that [`Model`] can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -47,7 +50,17 @@ pub trait Model: Send + Sync {
     /// Who it is, for events, provenance and cache keys.
     fn identity(&self) -> &Identity;
 
-    /// Draws samples `request.first .. request.first + request.count` of one prompt, reporting each as it ends.
+    /// What one request of those that it would send can take at most.
+    fn most(&self, request: &Request<'_>) -> purse::Most {
+        purse::Most::of_request(request)
+    }
+
+    /// Whether it asks the request's purse itself, request by request.
+    fn asks_purse(&self) -> bool {
+        false
+    }
+
+    /// Draws the samples [`Request::indices`] of one prompt, reporting each as it ends.
     ///
     /// A sample that failed is reported as [`Drawn::Failed`] and does not end the others; `Err` means that none
     /// could be drawn at all. When `sink` is closed the rest is no longer wanted: it stops soon and returns `Ok`.
@@ -79,7 +92,7 @@ impl fmt::Display for Identity {
 }
 
 /// What to draw.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The prompt.
     pub prompt: &'a Prompt,
@@ -89,6 +102,23 @@ pub struct Request<'a> {
     pub first: usize,
     /// How many.
     pub count: usize,
+    /// From one index to the next, at least 1: where several models take turns, how many they are.
+    pub step: usize,
+    /// Who is asked before anything is sent.
+    pub purse: Option<&'a Arc<dyn Purse>>,
+}
+
+impl<'a> Request<'a> {
+    /// So many samples in a row, and nobody is asked.
+    pub fn new(prompt: &'a Prompt, parameters: &'a Parameters, first: usize, count: usize) -> Self {
+        Self { prompt, parameters, first, count, step: 1, purse: None }
+    }
+
+    /// The indices of the samples.
+    pub fn indices(&self) -> impl Iterator<Item = usize> + use<> {
+        let (first, step) = (self.first, self.step.max(1));
+        (0..self.count).map_while(move |number| number.checked_mul(step)?.checked_add(first))
+    }
 }
 
 /// How to sample, resolved.
@@ -163,6 +193,9 @@ pub struct Completion {
     /// What was asked for and had to be left out, since the server refuses it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// What it took of a purse.
+    #[serde(skip)]
+    pub paid: Option<purse::Paid>,
 }
 
 fn is_zero(count: &usize) -> bool {

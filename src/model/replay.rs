@@ -132,7 +132,7 @@ impl Model for Replay {
         sink: mpsc::UnboundedSender<Drawn>,
     ) -> BoxFuture<'a, Result<(), ModelError>> {
         Box::pin(async move {
-            for index in request.first..request.first + request.count {
+            for index in request.indices() {
                 let sent = match self.completions.get(&index) {
                     Some(completion) => {
                         let _ = sink.send(Drawn::Tokens(completion.completion_tokens));

@@ -13,8 +13,8 @@ use syn::visit::Visit as _;
 use super::interface::{Mentions, Mistake, bounds_mistake, syntax_mistake};
 use super::yaml::{self, At, Node, Resolved, Scalar, Value};
 use super::{
-    Budget, Dependency, Diagnostic, Diagnostics, Example, Expect, Form, Interface, Policy, Profile, PromptOptions,
-    Property, Sampling, Severity, Snippet, Spec, Stop,
+    Budget, DayBudget, Dependency, Diagnostic, Diagnostics, Example, Expect, Form, Interface, Policy, Profile,
+    PromptOptions, Property, Sampling, Severity, Snippet, Spec, Stop,
 };
 use crate::syntax::{check_bounds, deep};
 
@@ -989,15 +989,23 @@ impl Reader {
     }
 
     pub(super) fn budget(&mut self, key: At, node: &Node) -> Budget {
-        let Some(fields) = self.fields(key, node, "budget", BUDGET_KEYS) else { return Budget::default() };
-        let tokens = fields.get("tokens").and_then(|(key, node)| {
-            self.integer(key, node, "tokens", 1, i128::from(u64::MAX)).map(|value| value as u64)
-        });
+        self.budget_of(key, node, BUDGET_KEYS).0
+    }
+
+    /// The caps of a build, and those of a day where `keys` has them.
+    pub(super) fn budget_of(&mut self, key: At, node: &Node, keys: &[&str]) -> (Budget, DayBudget) {
+        let Some(fields) = self.fields(key, node, "budget", keys) else { return Default::default() };
+        let mut whole = |name: &str| {
+            let (key, node) = fields.get(name)?;
+            self.integer(key, node, name, 1, i128::from(u64::MAX)).map(|value| value as u64)
+        };
+        let (tokens, tokens_per_day) = (whole("tokens"), whole("tokens_per_day"));
         let mut number = |name: &str| {
             let (key, node) = fields.get(name)?;
             self.number(key, node, name, |value| value > 0.0, "a number above 0")
         };
-        Budget { tokens, usd: number("usd"), seconds: number("seconds") }
+        let budget = Budget { tokens, usd: number("usd"), seconds: number("seconds") };
+        (budget, DayBudget { tokens: tokens_per_day, usd: number("usd_per_day") })
     }
 
     fn prompt(&mut self, key: At, node: &Node, own: &str) -> PromptOptions {

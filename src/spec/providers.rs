@@ -173,7 +173,7 @@ impl Reader {
     }
 
     /// The entries of a mapping with keys of any name.
-    fn entries<'a>(&mut self, key: At, node: &'a Node, name: &str) -> Vec<(At, &'a str, &'a Node)> {
+    pub(super) fn entries<'a>(&mut self, key: At, node: &'a Node, name: &str) -> Vec<(At, &'a str, &'a Node)> {
         let Value::Mapping(entries) = &node.value else {
             self.wrong_type(key, node, name, "a mapping", None);
             return Vec::new();

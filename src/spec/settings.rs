@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::parse::Reader;
+use super::parse::{PROVIDERS, Reader};
 use super::providers::ProviderSettings;
-use super::yaml::{self, Node};
+use super::yaml::{self, At, Node};
 use super::{Budget, Diagnostics, Sampling};
 
 /// The keys of a settings file.
-pub(super) const SETTINGS_KEYS: &[&str] = &["model", "sampling", "budget", "review", "providers", "unsandboxed"];
+pub(super) const SETTINGS_KEYS: &[&str] =
+    &["model", "sampling", "budget", "prices", "review", "providers", "unsandboxed"];
+/// The keys of its `budget`: those of a spec's, and those of a day.
+const SETTINGS_BUDGET_KEYS: &[&str] = &["tokens", "usd", "seconds", "tokens_per_day", "usd_per_day"];
+/// The keys of a price.
+const PRICE_KEYS: &[&str] = &["input", "output", "cached", "cache_write"];
 
 /// Who wrote a settings file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +22,28 @@ pub enum Whose {
     Workspace,
     /// The user.
     User,
+}
+
+/// Caps on what all builds of a workspace may use up on one day (UTC).
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct DayBudget {
+    /// Prompt and completion tokens together.
+    pub tokens: Option<u64>,
+    /// US dollars.
+    pub usd: Option<f64>,
+}
+
+/// What a million tokens of a model cost, in US dollars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PriceSettings {
+    /// Of the prompt.
+    pub input: f64,
+    /// Generated.
+    pub output: f64,
+    /// Of the prompt, read from the server's cache.
+    pub cached: Option<f64>,
+    /// Of the prompt, written to the server's cache.
+    pub cache_write: Option<f64>,
 }
 
 /// What a settings file says; everything may be absent.
@@ -28,6 +55,10 @@ pub struct Settings {
     pub sampling: Sampling,
     /// Caps on one build.
     pub budget: Budget,
+    /// Caps on all builds of a workspace on one day.
+    pub day: DayBudget,
+    /// What models cost, by `provider/name`.
+    pub prices: BTreeMap<String, PriceSettings>,
     /// How each provider is reached, by its name.
     pub providers: BTreeMap<String, ProviderSettings>,
     /// Whether to do without the sandbox. Only a user's own settings may say so.
@@ -61,7 +92,10 @@ impl Reader {
             settings.sampling = self.sampling(key, node);
         }
         if let Some((key, node)) = fields.get("budget") {
-            settings.budget = self.budget(key, node);
+            (settings.budget, settings.day) = self.budget_of(key, node, SETTINGS_BUDGET_KEYS);
+        }
+        if let Some((key, node)) = fields.get("prices") {
+            settings.prices = self.prices(key, node);
         }
         if let Some((key, node)) = fields.get("review")
             && self.word(key, node, "review", &["optional", "required"]) == Some("required")
@@ -80,6 +114,36 @@ impl Reader {
             }
         }
         settings
+    }
+
+    fn prices(&mut self, key: At, node: &Node) -> BTreeMap<String, PriceSettings> {
+        let mut prices = BTreeMap::new();
+        for (at, model, value) in self.entries(key, node, "prices") {
+            if !model.split_once('/').is_some_and(|(provider, name)| PROVIDERS.contains(&provider) && !name.is_empty())
+            {
+                let help = "prices go by model: `openai/gpt-5-mini: { input: 0.25, output: 2 }`";
+                self.error_with(at, format!("`{model}` is no model"), help);
+                continue;
+            }
+            let Some(fields) = self.fields(at, value, model, PRICE_KEYS) else { continue };
+            let mut price = |name: &str| {
+                let (key, node) = fields.get(name)?;
+                self.number(key, node, name, |value| value >= 0.0, "a number, 0 or more")
+            };
+            let [input, output, cached, cache_write] = ["input", "output", "cached", "cache_write"].map(&mut price);
+            let has = |name: &str| fields.get(name).is_some();
+            match (input, output) {
+                (Some(input), Some(output)) => {
+                    prices.insert(model.to_owned(), PriceSettings { input, output, cached, cache_write });
+                }
+                _ if has("input") && has("output") => {}
+                _ => {
+                    let help = "US dollars for a million tokens: `{ input: 0.25, output: 2 }`";
+                    self.error_with(at, format!("`{model}` wants `input` and `output`"), help);
+                }
+            }
+        }
+        prices
     }
 }
 
@@ -100,6 +164,27 @@ mod tests {
             ProviderSettings { file: Some("~/m.gguf".into()), width: Some(8), ..ProviderSettings::default() };
         assert_eq!(settings.providers["embedded"], embedded);
         assert_eq!(parse_settings("llmc.yaml", b"# nothing\n", Whose::Workspace), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn caps_of_a_day_and_prices_are_the_settings_own() {
+        let text = "budget: { usd: 1, tokens_per_day: 9, usd_per_day: 2.5 }\nprices:\n  \
+                    openai/a: { input: 0.25, output: 2, cached: 0.025 }\n  command/b: { input: 0, output: 0 }\n";
+        let settings = parse_settings("llmc.yaml", text.as_bytes(), Whose::Workspace).unwrap();
+        assert_eq!((settings.budget.usd, settings.day), (Some(1.0), DayBudget { tokens: Some(9), usd: Some(2.5) }));
+        let price = PriceSettings { input: 0.25, output: 2.0, cached: Some(0.025), cache_write: None };
+        assert_eq!((settings.prices["openai/a"], settings.prices["command/b"].input), (price, 0.0));
+        for (text, told) in [
+            ("prices: { gpt: { input: 1, output: 2 } }", "`gpt` is no model"),
+            ("prices: { openai/a: { input: 1 } }", "`openai/a` wants `input` and `output`"),
+            ("prices: { openai/a: { input: -1, output: 2 } }", "`input` must be a number, 0 or more"),
+            ("prices: { openai/a: { input: 1, output: 2, reading: 3 } }", "unknown key `reading`"),
+            ("budget: { usd_per_day: 0 }", "`usd_per_day` must be a number above 0"),
+        ] {
+            let mistakes = parse_settings("llmc.yaml", text.as_bytes(), Whose::Workspace).unwrap_err();
+            assert!(mistakes.list[0].message.starts_with(told), "{:?}", mistakes.list);
+            assert_eq!(mistakes.list.len(), 1, "{:?}", mistakes.list);
+        }
     }
 
     #[test]

@@ -261,19 +261,6 @@ fn ctrl_c_leaves_the_workspace_whole_and_the_next_build_goes_on() {
 }
 
 #[test]
-fn a_budget_of_tokens_ends_the_drawing() {
-    // One request at a time, seven tokens each: three samples reach the cap of 20.
-    let server = Server::script(vec![Reply::chat(WRONG)]);
-    let env = TestEnv::with_server(&server.url);
-    let settings = env.read("llmc.yaml").replace("base_url", "concurrency: 1, base_url");
-    env.write("llmc.yaml", &settings);
-    env.write("specs/double.yaml", &SPEC.replace("sampling:", "budget: { tokens: 20 }\nsampling:"));
-    let run = env.llmc(&["build", "-n", "50"]).expect(4);
-    assert!(run.stderr.contains("budget.tokens (20) is spent"), "{run}");
-    assert!(server.received().len() < 40, "{} requests", server.received().len());
-}
-
-#[test]
 fn specs_that_use_others_are_built_after_them() {
     let server = Server::answering(|request, _| {
         let asked = String::from_utf8_lossy(&request.body).into_owned();

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use llmc::ledger::{Ledger, Phase, Record, Start};
+use llmc::model::sampling::derived_seed;
 use llmc::model::{Completion, Finish, Identity, Parameters};
 use llmc::prompt::Prompt;
 
@@ -132,6 +133,136 @@ fn a_build_that_was_killed_is_gone_on_with_and_only_what_is_missing_is_asked_for
         assert_eq!(asked_again.len(), 8, "after {arrived}: a sample was drawn twice, or lost");
         assert_eq!(env.git(&["status", "--porcelain", "generated", "specs"]), "");
     }
+}
+
+/// Kills builds at random moments, several at a time, and has the next build finish them.
+#[expect(clippy::print_stdout, reason = "the figures are the test's result")]
+fn builds_that_are_killed(rounds: u64) {
+    let quick = |number: usize| Reply::chat(RIGHT).after(Duration::from_millis(40 * (number as u64 % 5)));
+    let spec = SPEC.replace("samples: 8", "samples: 4");
+    let started = Instant::now();
+    {
+        let server = Server::answering(move |_, number| quick(number));
+        let env = env(&server.url);
+        build(&env, &[], 0);
+    }
+    let whole = started.elapsed();
+    let next = AtomicUsize::new(0);
+    let (killed, kept) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let round = |number: u64| {
+        let server = Server::answering(move |_, number| quick(number));
+        let env = env(&server.url);
+        env.write("specs/double.yaml", &spec);
+        let mut child = env.command(&["build", "--message-format", "json"]).stdout(Stdio::piped()).spawn().unwrap();
+        let output = child.stdout.take().unwrap();
+        let reader = std::thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).collect());
+        let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        std::thread::sleep(whole.mul_f64(random as f64 / (1_u64 << 24) as f64));
+        killed.fetch_add(usize::from(child.try_wait().unwrap().is_none()), Ordering::SeqCst);
+        kill(&mut child);
+        let lines: Vec<String> = reader.join().unwrap();
+        let events = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let told: Vec<u64> = events
+            .filter(|event| event["event"] == "sampled")
+            .map(|event| derived_seed(1, event["sample"].as_u64().unwrap() as usize - 1))
+            .collect();
+        env.git(&["fsck", "--strict", "--no-progress"]);
+        let asked = seeds(&server).len();
+
+        let finished = build(&env, &[], 0);
+        let what = format!("round {number}: told {told:?}, then {finished}");
+        let again = seeds(&server)[asked..].to_vec();
+        assert!(told.iter().all(|seed| !again.contains(seed)), "{what}: drawn again {again:?}");
+        if finished["status"] == "built" {
+            let replayed = finished["replayed"].as_u64().unwrap();
+            assert_eq!((&finished["sampled"], &finished["passed"]), (&4.into(), &4.into()), "{what}");
+            assert!(replayed >= told.len() as u64, "{what}");
+            assert_eq!(again.len() as u64, 4 - replayed, "{what}");
+            assert_eq!(finished["tokens"], 7 * (4 - replayed), "{what}");
+        } else {
+            assert_eq!((&finished["status"], again.len()), (&"fresh".into(), 0), "{what}");
+        }
+        kept.fetch_add(told.len(), Ordering::SeqCst);
+        // Each sample is there once, and was paid for once.
+        let exported = env.llmc(&["ledger", "export"]).expect(0).events();
+        let mut numbers: Vec<u64> = exported.iter().map(|sample| sample["sample"].as_u64().unwrap()).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [1, 2, 3, 4], "{what}");
+        let spent = &env.llmc(&["ledger", "stats", "--by", "model", "--message-format", "json"]).expect(0).events()[0];
+        assert_eq!((&spent["prompt_tokens"], &spent["completion_tokens"]), (&44.into(), &28.into()), "{what}");
+        env.git(&["fsck", "--strict", "--no-progress"]);
+        assert_eq!(env.git(&["status", "--porcelain", "generated", "specs"]), "", "{what}");
+        assert_eq!(env.git(&["rev-list", "--count", "HEAD"]).trim(), "1", "{what}");
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    match next.fetch_add(1, Ordering::SeqCst) as u64 {
+                        number if number < rounds => round(number),
+                        _ => break,
+                    }
+                }
+            });
+        }
+    });
+    let (killed, kept) = (killed.load(Ordering::SeqCst), kept.load(Ordering::SeqCst));
+    println!("{rounds} builds, {killed} killed in the middle, {kept} samples told before, in {:?}", started.elapsed());
+    assert!(killed as u64 * 2 > rounds, "{killed} of {rounds} were killed in the middle");
+}
+
+#[test]
+fn builds_that_are_killed_at_random_moments_lose_nothing_and_are_finished_by_the_next() {
+    builds_that_are_killed(24);
+}
+
+#[test]
+#[ignore = "ten times as long; docs/ledger.md has the command"]
+fn builds_that_are_killed_at_200_random_moments_lose_nothing_and_are_finished_by_the_next() {
+    builds_that_are_killed(200);
+}
+
+#[test]
+fn a_disk_that_is_full_ends_the_drawing_and_loses_nothing_that_was_stored() {
+    let padding = "This is how it is done. ".repeat(2500);
+    let server = Server::answering(move |_, number| Reply::chat(&format!("{number} {padding}\n\n{WRONG}")));
+    let env = env(&server.url);
+    let settings = env.read("llmc.yaml").replace("base_url", "concurrency: 1, base_url");
+    // A server on this machine that is not free.
+    env.write("llmc.yaml", &format!("{settings}prices: {{ openai/test: {{ input: 1, output: 1 }} }}\n"));
+    std::fs::create_dir(env.path(".llmc")).unwrap();
+    // A real disk that is really full: a small one in a mount namespace of its own, which then grows.
+    let script = "
+        mount -t tmpfs -o size=640k tmpfs .llmc || exit 99
+        \"$LLMC\" build -n 20 2> full.txt
+        echo $? > full.code
+        \"$LLMC\" ledger export > stored.jsonl || exit 98
+        mount -o remount,size=64m .llmc || exit 97
+        \"$LLMC\" build -n 20 --message-format json > then.jsonl
+        echo $? > then.code";
+    let mut command = env.command(&[]);
+    let environment: Vec<_> =
+        command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+    let program = command.get_program().to_owned();
+    command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", script]).env_clear().envs(environment).env("LLMC", program);
+    Run::from(command.current_dir(env.root()).output().unwrap()).expect(0);
+
+    let told = env.read("full.txt");
+    assert_eq!(env.read("full.code"), "70\n", "{told}");
+    assert!(told.contains("disk is full"), "{told}");
+    assert!(told.contains("make room on the disk; what was stored before is safe"), "{told}");
+    assert!(told.contains("sampling was stopped, since samples could not be stored"), "{told}");
+    let stored = env.read("stored.jsonl").lines().count();
+    let asked = server.received().len();
+    assert!((2..19).contains(&stored), "{stored} stored: {told}");
+    let then = env.read("then.jsonl");
+    assert_eq!(env.read("then.code"), "3\n", "{then}");
+    let mut events = then.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let finished = events.find(|event| event["event"] == "finished").unwrap();
+    assert_eq!((&finished["sampled"], &finished["replayed"]), (&20.into(), &stored.into()), "{then}");
+    // One could not be stored, and the next was asked for meanwhile: no other was drawn twice.
+    assert!(asked - (20 - stored) - stored <= 2, "{asked} asked, {stored} stored");
 }
 
 fn kill(child: &mut Child) {
@@ -296,7 +427,7 @@ fn the_ledger_is_added_up_exported_and_cleared_of_what_is_old() {
     build(&env, &["-n", "2"], 0);
     let stats = env.llmc(&["ledger", "stats"]).expect(0).stdout;
     let cells: Vec<&str> = stats.lines().nth(1).unwrap().split_whitespace().skip(1).collect();
-    assert_eq!(cells, ["openai/test", "2", "50%", "22", "14", "-"], "{stats}");
+    assert_eq!(cells, ["openai/test", "2", "50%", "22", "14", "0.0000", "-"], "{stats}");
     let stats = env.llmc(&["ledger", "stats", "--message-format", "json"]).expect(0).events();
     assert_eq!((&stats[0]["samples"], &stats[0]["passed"]), (&2.into(), &1.into()));
 

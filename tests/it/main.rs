@@ -6,6 +6,7 @@
 mod batch;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod build;
+mod budget;
 mod cli;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod doctor;

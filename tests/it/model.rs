@@ -47,7 +47,7 @@ pub(crate) async fn draw(
 ) -> Run {
     let (sink, mut drawn) = mpsc::unbounded_channel();
     let started = Instant::now();
-    let result = model.draw(&Request { prompt, parameters, first, count }, sink).await;
+    let result = model.draw(&Request::new(prompt, parameters, first, count), sink).await;
     assert!(drawn.is_closed(), "the driver waits until nobody can report any more");
     let mut run =
         Run { result, completions: vec![], failures: vec![], tokens: 0, seconds: started.elapsed().as_secs_f64() };
@@ -378,7 +378,7 @@ pub(crate) mod embedded {
         let (sink, drawn) = mpsc::unbounded_channel();
         drop(drawn);
         let (prompt, parameters) = (task(), parameters());
-        let request = Request { prompt: &prompt, parameters: &parameters, first: 0, count: 100 };
+        let request = Request::new(&prompt, &parameters, 0, 100);
         let started = Instant::now();
         assert_eq!(model.draw(&request, sink).await, Ok(()));
         assert!(started.elapsed() < Duration::from_secs(2));

@@ -167,7 +167,7 @@ async fn nobody_listening_kills_the_program() {
     let model = Program::new("mine", options(&["/bin/sh", "-c", &with_child(&file, "wait")])).unwrap();
     let (sink, drawn) = mpsc::unbounded_channel();
     let (prompt, parameters) = (prompt(), parameters());
-    let request = Request { prompt: &prompt, parameters: &parameters, first: 0, count: 1 };
+    let request = Request::new(&prompt, &parameters, 0, 1);
     let close = async {
         until(|| file.exists()).await;
         drop(drawn);
@@ -205,6 +205,6 @@ async fn a_replay_that_nobody_listens_to_ends() {
     let (sink, drawn) = mpsc::unbounded_channel::<Drawn>();
     drop(drawn);
     let (prompt, parameters) = (prompt(), Parameters { ..parameters() });
-    let request = Request { prompt: &prompt, parameters: &parameters, first: 0, count: usize::MAX };
+    let request = Request::new(&prompt, &parameters, 0, usize::MAX);
     assert_eq!(model.draw(&request, sink).await, Ok(()));
 }

@@ -903,7 +903,7 @@ async fn nobody_listening_hangs_up_on_requests_in_flight() {
         let model = kind.model(reached(&server.url));
         let (sink, drawn) = mpsc::unbounded_channel();
         let (prompt, parameters) = (prompt(), parameters());
-        let request = Request { prompt: &prompt, parameters: &parameters, first: 0, count: 4 };
+        let request = Request::new(&prompt, &parameters, 0, 4);
         let close = async {
             until(|| server.received().len() == 4).await;
             drop(drawn);

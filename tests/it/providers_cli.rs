@@ -1,5 +1,7 @@
 //! Providers as a user meets them: settings, keys, messages, `llmc models`.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::Value;
 
 use crate::env::{Run, TestEnv};
@@ -81,6 +83,82 @@ fn no_key_is_in_any_output_or_file_whatever_a_server_does_with_it() {
             assert_eq!(holding_the_key(&env.root()), Vec::<std::path::PathBuf>::new(), "{provider}, {name}");
         }
     }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn no_key_is_in_the_ledger_in_its_log_or_in_git() {
+    let good = format!("```rust\npub fn double(n: i32) -> i32 {{\n    // {CANARY}\n    n * 2\n}}\n```\n");
+    let replies = vec![Reply::chat(&good), Reply::chat(&good).hang(0)];
+    let server = Server::script(replies);
+    let env = env("openai", &server.url);
+    let settings = env.read("llmc.yaml").replace("first_token_seconds: 0.5", "concurrency: 1");
+    env.write("llmc.yaml", &settings);
+    let mut command = env.command(&["build", "--message-format", "json"]);
+    let mut child = command.env("CANARY_KEY", CANARY).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut lines = std::io::BufRead::lines(lines).map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(r#""event":"sampled""#)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The log that a killed build leaves holds the sample, and not the key that was in it.
+    let log = std::fs::read(env.path(".llmc/ledger.db-wal")).unwrap();
+    assert!(log.windows(7).any(|bytes| bytes == b"// [key"), "the sample is not in the log");
+    assert_eq!(holding_the_key(&env.root()), Vec::<std::path::PathBuf>::new());
+
+    llmc(&env, &["build", "-n", "1"]).expect(0);
+    assert_eq!(holding_the_key(&env.root()), Vec::<std::path::PathBuf>::new());
+    let everything = [
+        llmc(&env, &["ledger", "export"]).expect(0).to_string(),
+        llmc(&env, &["ledger", "stats", "--by", "sample"]).expect(0).to_string(),
+        llmc(&env, &["show", "double", "--samples"]).expect(0).to_string(),
+        llmc(&env, &["build", "--estimate", "--no-cache"]).expect(0).to_string(),
+        env.git(&["log", "-p", "--all"]),
+    ];
+    assert!(everything.iter().all(|text| !text.contains("canary")), "{everything:?}");
+    assert!(everything[0].contains("[key]") && everything[4].contains("[key]"));
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_not_trusted_and_the_message_says_so() {
+    let (url, connections) = untrusted();
+    for provider in ["openai", "anthropic"] {
+        let run = llmc(&env(provider, &url), &["build"]).expect(5);
+        assert!(run.stderr.contains(&format!("can't reach {url}/v1/")), "{run}");
+        assert!(run.stderr.contains("securely: "), "{run}");
+        assert!(run.stderr.contains("certificate"), "{run}");
+        assert!(run.stderr.contains("does this machine trust the server's certificate?"), "{run}");
+    }
+    // No other sample was asked for, and no request got through to be read.
+    let seen = connections.lock().unwrap().clone();
+    assert!(!seen.is_empty() && seen.iter().all(|read| *read == 0), "{seen:?}");
+}
+
+/// A server whose certificate is signed by itself; and for each connection how many bytes of a request it got.
+fn untrusted() -> (String, Arc<Mutex<Vec<usize>>>) {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+    let certificate = CertificateDer::from(include_bytes!("data/untrusted.der").to_vec());
+    let key = PrivatePkcs8KeyDer::from(include_bytes!("data/untrusted.key.der").to_vec());
+    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let connections: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let seen = connections.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut bytes = [0; 1024];
+            let read = std::io::Read::read(&mut rustls::Stream::new(&mut connection, &mut stream), &mut bytes);
+            seen.lock().unwrap().push(read.unwrap_or(0));
+        }
+    });
+    (url, connections)
 }
 
 #[test]

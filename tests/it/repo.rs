@@ -371,6 +371,44 @@ fn a_locked_index_is_waited_for_and_then_refused() {
     env.check();
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_lock_of_an_llmc_that_was_killed_is_taken_over_and_that_of_one_that_lives_is_not() {
+    let env = TestRepo::new();
+    let (index, branch) = (env.root.join(".git/index.lock"), env.root.join(".git/refs/heads/main.lock"));
+    assert_eq!(env.git("symbolic-ref HEAD"), "refs/heads/main\n");
+    let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let state = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let began = state.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
+    let holder = format!("llmc {} {began} {} {}\n", child.id(), boot.trim(), namespace.display());
+    fs::write(&index, &holder).unwrap();
+    assert!(matches!(env.commit(&FILES).unwrap_err(), RepoError::IndexLocked(_)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Another machine's, or another container's: whether that lives can't be known from here.
+    fs::write(&index, holder.replace(boot.trim(), "elsewhere")).unwrap();
+    assert!(matches!(env.commit(&FILES).unwrap_err(), RepoError::IndexLocked(_)));
+    fs::write(&index, &holder).unwrap();
+    fs::write(&branch, "").unwrap();
+    env.commit(&FILES).unwrap();
+    assert!(!index.exists() && !branch.exists());
+    assert_eq!(env.status(), "");
+    // It had moved the branch, and the index has not heard of it.
+    let base = env.git("rev-parse HEAD");
+    env.git("rm -q --cached specs/slugify.yaml");
+    let before = env.git("rev-parse HEAD~1");
+    fs::write(&index, format!("{holder}\nbase {base}specs/slugify.yaml\n")).unwrap();
+    env.repo().recover().unwrap();
+    assert_ne!(env.status(), "", "nothing was committed");
+    fs::write(&index, format!("{holder}\nbase {before}specs/slugify.yaml\n")).unwrap();
+    env.repo().recover().unwrap();
+    assert!(!index.exists());
+    assert_eq!(env.status(), "");
+    env.check();
+}
+
 #[test]
 fn hooks_are_not_run_but_named() {
     let env = TestRepo::new();
