@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::batch::{Kind, Member, Program};
+use super::insight::Judgement;
 use super::protocol::{self, Report};
 use super::{Checks, ValidateError, Validator, is_out_of_time, judge, proxy};
 use crate::sandbox::{self, Ending, Finished, Input, Job, Limits, Role, Zygote};
@@ -23,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Passed {
     pub(super) verdict: Verdict,
+    /// Of the checks that models are shown: how many pass, of how many.
+    pub(super) shown: Option<(usize, usize)>,
     /// Of its answers in each check.
     pub(super) answers: Vec<protocol::Answers>,
 }
@@ -103,24 +106,24 @@ impl Validator {
         runner: &mut Runner,
         program: &Program<'_>,
         number: usize,
-    ) -> Result<Result<Passed, Verdict>, ValidateError> {
+    ) -> Result<Result<Passed, Judgement>, ValidateError> {
         let member = &program.members[number];
         let first = self.run(checks, runner, program, number, Order::Forward)?;
-        let verdict = verdict(checks, member, program.kind, &first);
+        let Judgement { verdict, insight } = judgement(checks, member, program.kind, &first);
         if !verdict.is_pass() {
-            return Ok(Err(verdict));
+            return Ok(Err(Judgement { verdict, insight }));
         }
         let second = self.run(checks, runner, program, number, Order::Reverse)?;
-        let again = self::verdict(checks, member, program.kind, &second);
+        let again = judgement(checks, member, program.kind, &second).verdict;
         let answers = |run: &Run| run.report.checks.iter().map(|check| check.answers).collect::<Vec<_>>();
         if !again.is_pass() {
-            return Ok(Err(judge::flaky(again)));
+            return Ok(Err(judge::flaky(again).into()));
         }
         let (answers, others) = (answers(&first), answers(&second));
         if let Some(at) = protocol::first_difference(&answers, &others) {
-            return Ok(Err(judge::inconstant(&checks.harness.checks, at)));
+            return Ok(Err(judge::inconstant(&checks.harness.checks, at).into()));
         }
-        Ok(Ok(Passed { verdict, answers }))
+        Ok(Ok(Passed { verdict, shown: insight.shown, answers }))
     }
 
     /// One run; one that used up its time is repeated alone, with more of it, before that is believed.
@@ -151,11 +154,12 @@ impl Validator {
     }
 }
 
-fn verdict(checks: &Checks, member: &Member<'_>, kind: Kind, run: &Run) -> Verdict {
+fn judgement(checks: &Checks, member: &Member<'_>, kind: Kind, run: &Run) -> Judgement {
     let prefix = member.prefix();
     let places = member.places(checks, &prefix);
     let verdict = judge::run(&checks.harness.checks, &run.report, run.ending, &run.stderr, &places);
-    Verdict { cooperative: kind == Kind::Checks, ..verdict }
+    let insight = judge::shown(&checks.harness.checks, &run.report, &verdict, &places);
+    Judgement { verdict: Verdict { cooperative: kind == Kind::Checks, ..verdict }, insight }
 }
 
 fn run_once(
