@@ -72,6 +72,19 @@ pub enum Event {
         /// What was found.
         verdict: Verdict,
     },
+    /// A candidate that failed was changed and judged again.
+    Repaired {
+        /// The spec.
+        spec: String,
+        /// The new candidate's id.
+        candidate: String,
+        /// The id of the one that it was made from.
+        from: String,
+        /// Whether it passes.
+        passed: bool,
+        /// Where the model was asked: which of how many repairs it is. Else it was rustc, at no cost.
+        repair: Option<(usize, usize)>,
+    },
     /// Something given as a candidate could not be judged; the rest is.
     Unjudged(Unjudged),
     /// Work on a spec ended.

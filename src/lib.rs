@@ -6,6 +6,8 @@
 pub mod verdict;
 
 #[cfg(feature = "cli")]
+pub mod explain;
+#[cfg(feature = "cli")]
 pub mod digest;
 #[cfg(feature = "cli")]
 pub mod stats;

@@ -14,11 +14,15 @@ use crate::spec::{Expect, Form, Spec};
 
 /// The templates that come with llmc: file name and text. A file of the same name in the workspace's
 /// `templates/` takes its place.
-pub const BUILT_IN: [(&str, &str); 3] = [
+pub const BUILT_IN: [(&str, &str); 4] = [
     ("implement.system.tera", include_str!("../templates/implement.system.tera")),
     ("implement.user.tera", include_str!("../templates/implement.user.tera")),
     ("implement.continue.tera", include_str!("../templates/implement.continue.tera")),
+    ("repair.user.tera", include_str!("../templates/repair.user.tera")),
 ];
+
+/// The template of prompts that send a failed candidate back.
+const REPAIR: &str = "repair";
 
 /// The template used where a spec names none.
 pub const DEFAULT_TEMPLATE: &str = "implement";
@@ -90,6 +94,19 @@ pub struct Neighbour {
     pub code: String,
 }
 
+/// What is wrong with a candidate, as a model may be told. Has no field for anything that is hidden.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Flaw<'a> {
+    /// The candidate's source.
+    pub code: &'a str,
+    /// Whether it compiles.
+    pub compiles: bool,
+    /// rustc's code, or that of the check.
+    pub failure_code: &'a str,
+    /// The first diagnostics; or what was called, expected and got.
+    pub failure: &'a str,
+}
+
 /// The templates of a workspace, read once.
 pub struct Templates {
     tera: Tera,
@@ -128,9 +145,13 @@ impl Templates {
     pub fn digest(&self, spec: &Spec) -> String {
         let template = template_name(spec);
         let own = format!("{template}.");
-        let built_in = |name: &str| BUILT_IN.iter().any(|(built_in, _)| *built_in == name);
+        // A repair template of one's own counts, as it may shape the artifact; the built-in one does not, so that what
+        // was never repaired stays up to date when it changes.
+        let built_in = |name: &str, text: &str| {
+            BUILT_IN.iter().any(|(known, built_in)| *known == name && (!name.starts_with(REPAIR) || *built_in == text))
+        };
         let mut hasher = digest::Hasher::default();
-        for (name, text) in self.texts.iter().filter(|(name, _)| name.starts_with(&own) || !built_in(name)) {
+        for (name, text) in self.texts.iter().filter(|(name, text)| name.starts_with(&own) || !built_in(name, text)) {
             hasher.update(format!("{name} {}\n", text.len()).as_bytes());
             hasher.update(text.as_bytes());
         }
@@ -160,6 +181,35 @@ impl Templates {
             user,
             opening: format!("```rust\n{}", lines.unwrap_or_default()),
             continuation,
+        })
+    }
+
+    /// Renders the prompt that sends a candidate of `prompt` back with what is wrong. The task stands first, word for
+    /// word, so that a server that remembers it need not read it again.
+    pub fn render_repair(&self, spec: &Spec, prompt: &Prompt, flaw: &Flaw<'_>) -> Result<Prompt, PromptError> {
+        let mut context = context(spec, &[], &[]);
+        context.insert("task", &prompt.user);
+        context.insert("code", flaw.code.trim());
+        context.insert("compiles", &flaw.compiles);
+        context.insert("failure_code", flaw.failure_code);
+        context.insert("failure", flaw.failure.trim());
+        let own = match &spec.prompt.system {
+            Some(_) => None,
+            None => self.part(REPAIR, "system", &context)?,
+        };
+        let user = self.part(REPAIR, "user", &context)?.ok_or_else(|| unknown(REPAIR))?;
+        let mut hasher = digest::Hasher::default();
+        for (name, text) in self.texts.iter().filter(|(name, _)| name.starts_with("repair.")) {
+            hasher.update(format!("{name} {}\n", text.len()).as_bytes());
+            hasher.update(text.as_bytes());
+        }
+        Ok(Prompt {
+            template: REPAIR.to_owned(),
+            template_digest: hasher.finish(),
+            system: own.unwrap_or_else(|| prompt.system.clone()),
+            user,
+            opening: "```rust\n".to_owned(),
+            continuation: None,
         })
     }
 
@@ -364,6 +414,47 @@ hidden_tests: |
         for hidden in ["usize::MAX", "secret", "hidden_property", "concealed", "77"] {
             assert!(!all.contains(hidden), "{hidden}");
         }
+    }
+
+    #[test]
+    fn a_repair_prompt_holds_the_task_the_code_and_the_failure_and_nothing_that_is_hidden() {
+        let (spec, _) = spec::parse("nth.yaml", "nth", SPEC.as_bytes()).expect("the spec is valid");
+        let templates = Templates::load(None).expect("the built-in templates are valid");
+        let first = templates.render(&spec, &[], &[]).expect("it renders");
+        let flaw =
+            Flaw { code: "fn nth() { one }", compiles: false, failure_code: "E0425", failure: "cannot find `one`" };
+        let prompt = templates.render_repair(&spec, &first, &flaw).expect("it renders");
+        assert!(prompt.user.starts_with(&first.user) && prompt.system == first.system);
+        assert!(
+            prompt.user.contains("fn nth() { one }") && prompt.user.contains("cannot find `one`"),
+            "{}",
+            prompt.user
+        );
+        assert!(prompt.user.contains("does not compile"), "{}", prompt.user);
+        let failed = Flaw { compiles: true, failure: "expected 1, got 2", ..flaw };
+        let prompt = templates.render_repair(&spec, &first, &failed).expect("it renders");
+        assert!(prompt.user.contains("expected 1, got 2") && !prompt.user.contains("does not compile"));
+        for hidden in ["usize::MAX", "secret", "hidden_property", "concealed", "77"] {
+            assert!(!prompt.user.contains(hidden), "{hidden}");
+        }
+    }
+
+    #[test]
+    fn a_repair_template_of_ones_own_is_used_and_counts_among_what_an_artifact_depends_on() {
+        let (spec, _) = spec::parse("nth.yaml", "nth", SPEC.as_bytes()).expect("the spec is valid");
+        let folder = tempfile::tempdir().expect("there is a temp folder");
+        let built_in = Templates::load(None).expect("the built-in templates are valid");
+        let load = |text: &str| {
+            std::fs::write(folder.path().join("repair.user.tera"), text).expect("it can be written");
+            Templates::load(Some(folder.path())).expect("the template is valid")
+        };
+        let same = load(BUILT_IN[3].1);
+        assert_eq!(same.digest(&spec), built_in.digest(&spec));
+        let own = load("Mend {{ name }}: {{ failure }}");
+        assert_ne!(own.digest(&spec), built_in.digest(&spec));
+        let first = own.render(&spec, &[], &[]).expect("it renders");
+        let flaw = Flaw { code: "", compiles: true, failure_code: "example-1", failure: "got 2" };
+        assert_eq!(own.render_repair(&spec, &first, &flaw).expect("it renders").user, "Mend nth: got 2");
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub struct Provenance {
     pub statistics: Statistics,
     /// How well the sandbox held candidates, e.g. `full`.
     pub sandbox: String,
-    /// The verdicts that were sent back to the model on the way to the chosen sample, first one first.
+    /// The steps from an independent draw to what was chosen, first one first; none where that is one itself.
     pub repairs: Vec<Repair>,
 }
 
@@ -269,18 +269,41 @@ pub struct Usage {
     pub usd: Option<f64>,
 }
 
-/// A verdict that was sent back to the model.
+/// A step from a candidate that failed to the next one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repair {
-    /// The index of the sample that was judged, from 0.
+    /// Who took it.
+    #[serde(default)]
+    pub by: Fixer,
+    /// The index, from 0, of the sample that failed.
     pub sample: usize,
+    /// SHA-256 of that sample's completion.
+    #[serde(default)]
+    pub parent: String,
     /// What kind of failure it was.
     pub class: Option<Class>,
     /// Its code.
     pub code: Option<String>,
-    /// What the model was told.
+    /// What the model was told; or what rustc suggested and was done.
     pub detail: String,
+    /// For a model: SHA-256 of the prompt that told it, as the ledger has it.
+    #[serde(default)]
+    pub prompt: Option<String>,
+    /// The model, as `provider/name`.
+    #[serde(default)]
+    pub model: Option<String>,
+}
+
+/// Who changes a candidate that failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fixer {
+    /// A model, which was told what is wrong: the result is a sample of its own.
+    #[default]
+    Model,
+    /// rustc, by suggestions that it is sure of: the result is still the same sample.
+    Rustc,
 }
 
 /// Why a provenance file can't be used.
@@ -314,6 +337,11 @@ pub enum ProvenanceError {
 }
 
 impl Provenance {
+    /// The index, from 0, of the independent draw that the chosen candidate is or was made of.
+    pub fn root(&self) -> usize {
+        self.repairs.first().map_or(self.completion.index, |repair| repair.sample)
+    }
+
     /// The file's bytes: JSON for people too, the same for the same record, with a newline at the end.
     ///
     /// The last byproduct is a digest of all before it. Whoever reads a file can so tell that it is as it was written:
@@ -908,6 +936,10 @@ mod tests {
             },
             sandbox: "full".into(),
             repairs: vec![Repair {
+                by: Fixer::Model,
+                parent: "9".repeat(64),
+                prompt: Some("8".repeat(64)),
+                model: Some("openai/test".into()),
                 sample: 1,
                 class: Some(Class::Miscompile),
                 code: Some("E0308".into()),

@@ -1137,6 +1137,8 @@ pub struct CommitMessage<'a> {
     pub model: &'a str,
     /// The chosen sample's number, from 1, and how many were drawn.
     pub sample: (usize, usize),
+    /// How many steps of repair led from that sample to what is committed.
+    pub repairs: usize,
     /// How many samples pass, of how many.
     pub passed: (usize, usize),
 }
@@ -1149,14 +1151,19 @@ impl CommitMessage<'_> {
         // A trailer is one line, whatever a model or a file is called.
         let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let (name, spec, model) = (line(self.name), line(self.spec), line(self.model));
+        let (repaired, trailer) = match self.repairs {
+            0 => (String::new(), String::new()),
+            1 => (" It was repaired in 1 step.".to_owned(), "Llmc-Repairs: 1\n".to_owned()),
+            steps => (format!(" It was repaired in {steps} steps."), format!("Llmc-Repairs: {steps}\n")),
+        };
         format!(
             "llmc: build {name}\n\n\
-             Sample {number} of {drawn} drawn from {model}; {passed} of {of} pass.\n\
+             Sample {number} of {drawn} drawn from {model}; {passed} of {of} pass.{repaired}\n\
              How it came to be: {}\n\n\
              Llmc-Spec: {spec}\n\
              Llmc-Model: {model}\n\
              Llmc-Sample: {number}/{drawn}\n\
-             Llmc-Pass-Rate: {passed}/{of}\n",
+             Llmc-Pass-Rate: {passed}/{of}\n{trailer}",
             paths::provenance(&name),
         )
     }
@@ -1173,6 +1180,7 @@ mod tests {
             spec: "specs/slugify.yaml",
             model: "command/odd\n\nLlmc-Sample: 9/9",
             sample: (5, 8),
+            repairs: 0,
             passed: (6, 8),
         };
         insta::assert_snapshot!(message.text(), @r"

@@ -17,7 +17,7 @@ use crate::spec::Profile;
 const MAX_DIAGNOSTICS: usize = 500;
 /// Bytes kept of each text in a diagnostic.
 const MAX_TEXT: usize = 16 << 10;
-/// Spans kept of each diagnostic.
+/// Spans kept of each diagnostic, and edits of what it suggests.
 const MAX_SPANS: usize = 16;
 
 /// The Rust toolchain that compiles candidates.
@@ -100,6 +100,30 @@ pub struct RustcDiagnostic {
     pub rendered: String,
     /// The primary spans: file name, line and column (from 1), end line and end column.
     pub spans: Vec<RustcSpan>,
+    /// The first change that rustc is sure of, if it is sure of one.
+    pub fix: Option<RustcFix>,
+}
+
+/// A change to the source that rustc calls machine-applicable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RustcFix {
+    /// What it is, e.g. ``consider borrowing here``.
+    pub message: String,
+    /// All of them, or none, are to be made.
+    pub edits: Vec<RustcEdit>,
+}
+
+/// Text in the place of other text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RustcEdit {
+    /// The file as given to rustc.
+    pub file: String,
+    /// The first byte that is replaced.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+    /// What takes its place.
+    pub text: String,
 }
 
 /// A place in a source file, as rustc names it.
@@ -402,6 +426,26 @@ struct Message {
     message: String,
     rendered: Option<String>,
     spans: Vec<Span>,
+    #[serde(default)]
+    children: Vec<Child>,
+}
+
+/// A note or a suggestion below a diagnostic.
+#[derive(Deserialize)]
+struct Child {
+    message: String,
+    spans: Vec<Suggestion>,
+}
+
+#[derive(Deserialize)]
+struct Suggestion {
+    file_name: String,
+    byte_start: usize,
+    byte_end: usize,
+    suggested_replacement: Option<String>,
+    suggestion_applicability: Option<String>,
+    /// Where a macro made it; then the place is the macro's.
+    expansion: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -426,8 +470,24 @@ impl Message {
     }
 }
 
+impl Child {
+    /// The change that it suggests, where rustc is sure of all of it.
+    fn fix(&self) -> Option<RustcFix> {
+        let edit = |span: &Suggestion| {
+            let sure = span.suggestion_applicability.as_deref() == Some("MachineApplicable");
+            let text = span.suggested_replacement.clone().filter(|text| text.len() <= MAX_TEXT)?;
+            let (file, start, end) = (span.file_name.clone(), span.byte_start, span.byte_end);
+            (sure && span.expansion.is_none()).then_some(RustcEdit { file, start, end, text })
+        };
+        let edits: Option<Vec<RustcEdit>> = self.spans.iter().map(edit).collect();
+        let edits = edits.filter(|edits| (1..=MAX_SPANS).contains(&edits.len()))?;
+        Some(RustcFix { message: clip(&self.message), edits })
+    }
+}
+
 impl From<Message> for RustcDiagnostic {
     fn from(message: Message) -> Self {
+        let fix = message.children.iter().find_map(Child::fix);
         let spans = message.spans.into_iter().filter(|span| span.is_primary).take(MAX_SPANS);
         Self {
             level: message.level,
@@ -444,6 +504,7 @@ impl From<Message> for RustcDiagnostic {
                     label: span.label.as_deref().map(clip),
                 })
                 .collect(),
+            fix,
         }
     }
 }
@@ -489,6 +550,7 @@ mod tests {
             message: "linking with `cc` failed: exit status: 1".into(),
             rendered: rendered.into(),
             spans: Vec::new(),
+            fix: None,
         };
         cut_linker_arguments(&mut diagnostic);
         assert_eq!(

@@ -73,7 +73,31 @@ pub enum Class {
     Flaky,
 }
 
+/// rustc's codes for names that do not exist and calls with arguments that do not.
+const HALLUCINATIONS: [&str; 27] = [
+    "E0026", "E0027", "E0050", "E0061", "E0107", "E0220", "E0405", "E0407", "E0412", "E0422", "E0423", "E0424",
+    "E0425", "E0426", "E0432", "E0433", "E0437", "E0438", "E0531", "E0532", "E0559", "E0560", "E0576", "E0599",
+    "E0609", "E0610", "E0635",
+];
+
 impl Class {
+    /// Every class.
+    pub const ALL: [Self; 8] = [
+        Self::Refusal,
+        Self::FormatViolation,
+        Self::Hallucination,
+        Self::PolicyViolation,
+        Self::Miscompile,
+        Self::Misinterpretation,
+        Self::Resource,
+        Self::Flaky,
+    ];
+
+    /// The class of a compiler's error by its code, such as `E0425`.
+    pub fn of_rustc(code: &str) -> Self {
+        if HALLUCINATIONS.contains(&code) { Self::Hallucination } else { Self::Miscompile }
+    }
+
     /// The class as it is written in events and messages, e.g. `format-violation`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -104,6 +104,8 @@ pub(crate) enum Command {
     Models(ModelsArgs),
     /// Find out whether the sandbox holds on this machine, by trying to break it
     Doctor,
+    /// Explain an error class or a code of a verdict, and what follows from it
+    Explain(ExplainArgs),
     /// Print a JSON Schema
     Schema(SchemaArgs),
     /// Print a completion script for a shell
@@ -216,7 +218,7 @@ pub(crate) struct SamplingArgs {
 pub(crate) enum StopRule {
     /// At the first candidate that passes.
     First,
-    /// When the leading behaviour is settled (for now: when every sample is drawn).
+    /// When it is settled which behaviour of those that pass leads: after four that agree, or six to one.
     Agree,
     /// When every sample is drawn.
     All,
@@ -424,6 +426,16 @@ pub(crate) enum ModelsAction {
         /// `0.5b`, `1.5b`, or the URL of a GGUF file
         model: String,
     },
+}
+
+/// `llmc explain`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  llmc explain                  all of them\n  llmc explain hallucination\n  llmc explain E0425"
+)]
+pub(crate) struct ExplainArgs {
+    /// As in a verdict: `hallucination`, `cut-off`, `example-2`, `E0425`
+    pub(crate) code: Option<String>,
 }
 
 /// `llmc schema`.

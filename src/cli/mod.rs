@@ -5,6 +5,7 @@
 mod args;
 mod doctor;
 mod estimate;
+mod explain;
 mod init;
 mod ledger;
 mod show;
@@ -170,6 +171,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             }
             Ok(ExitCode::Done)
         }
+        Command::Explain(args) => explain::explain(args.code.as_deref(), output),
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "llmc", &mut script);

@@ -9,7 +9,7 @@ use super::args::ShowArgs;
 use crate::driver::{self, Session};
 use crate::error::{Error, ExitCode};
 use crate::ledger::{Ledger, Recorded};
-use crate::provenance::Provenance;
+use crate::provenance::{Fixer, Provenance};
 use crate::report::{count, printable};
 use crate::workspace::paths;
 
@@ -71,6 +71,15 @@ fn summary(provenance: &Provenance) -> String {
             count(completion.completion_tokens, "token"),
         ),
     ));
+    for (number, repair) in provenance.repairs.iter().enumerate() {
+        let by = match repair.by {
+            Fixer::Model => repair.model.as_deref().unwrap_or("a model"),
+            Fixer::Rustc => "rustc's own suggestions",
+        };
+        let code = repair.code.as_deref().unwrap_or("unknown");
+        let label = if number == 0 { "repaired" } else { "" };
+        rows.push((label, format!("sample {} failed ({code}); repaired by {by}", repair.sample + 1)));
+    }
     let yields = format!(
         "{} sampled, {} parsed, {} compiled, {} passed",
         counts.sampled, counts.parsed, counts.compiled, counts.passed
@@ -142,8 +151,9 @@ fn render(sample: &Recorded) -> String {
         }
     };
     let mut text = format!(
-        "── sample {}: {found}; temperature {}, {}{}\n",
+        "── sample {}: {found}; {}temperature {}, {}{}\n",
         completion.index + 1,
+        sample.repairs.map(|parent| format!("a repair of sample {}; ", parent + 1)).unwrap_or_default(),
         completion.temperature,
         count(completion.completion_tokens, "token"),
         if sample.replayed { ", from the ledger" } else { "" }

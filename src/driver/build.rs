@@ -8,24 +8,26 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::draw::{self, DrawError, Sample, Samples};
 use super::log::Log;
 use super::purse::{Caps, Purse};
+use super::repair::{Node, Step};
 use super::specs::{self, Loaded};
-use super::{Session, Summary, tell};
+use super::{Session, Summary, stop, tell};
 use crate::candidate::Candidate;
 use crate::digest;
 use crate::error::{Error, ExitCode};
 use crate::event::{Event, Finished, Status};
 use crate::freeze::{self, ArtifactInput, FileText, Freshness, Inputs, Module};
 use crate::ledger::{Ending, Phase, Start};
+use crate::model::Finish;
 use crate::options::Plan;
 use crate::prompt::Prompt;
 use crate::provenance::{
-    self, Counts, CrateRecord, PassRate, Provenance, SamplingRecord, SpecRecord, Statistics, ToolchainRecord, Usage,
-    UseRecord,
+    self, Counts, CrateRecord, Fixer, PassRate, Provenance, Repair, SamplingRecord, SpecRecord, Statistics,
+    ToolchainRecord, Usage, UseRecord,
 };
 use crate::repo::{Change, CommitMessage, HeadState, IdentityOverrides, Repo};
 use crate::sandbox;
 use crate::select::{self, Judged};
-use crate::spec::{Diagnostics, Spec, Stop};
+use crate::spec::{Diagnostics, Spec};
 use crate::validate;
 use crate::workspace::paths;
 
@@ -308,9 +310,11 @@ async fn build_one(
     let job = draw::Job {
         spec,
         prompt: &prompt,
+        templates: &session.templates,
         models: &models,
         parameters: &plan.parameters,
         samples: plan.samples,
+        repairs: plan.repairs,
         stop: plan.stop,
         budget: &plan.budget,
         purse: &purse,
@@ -333,14 +337,14 @@ async fn build_one(
                 DrawError::Model(error) => Error::from(error),
                 DrawError::Validate(error) => Error::from(error),
                 DrawError::Ledger(error) => Error::from(error),
+                DrawError::Prompt(error) => Error::from(error),
                 DrawError::Interrupted => unreachable!("it was returned"),
             });
         }
     };
 
     let mut finished = tally(&spec.name, &samples);
-    let judged = judged(&samples);
-    let Some(chosen) = select::choose(&judged) else {
+    let Some(chosen) = choose(&samples) else {
         let error = none_passed(spec, &samples, &names);
         finished.reason = Some(error.message.clone());
         finished.seconds = started.elapsed().as_secs_f64();
@@ -351,15 +355,13 @@ async fn build_one(
     if let Some(cap) = &samples.spent {
         session.tell(Event::Warning(format!("`{}`: {cap}; {} samples were enough", spec.name, samples.list.len())));
     }
-    let chosen = samples.list.iter().find(|sample| sample.completion.index == chosen).expect("it was one of them");
-    let candidate = chosen.candidate.as_ref().expect("a candidate that passes was one");
     let provenance = Provenance {
         invocation: run.clone(),
         started_on: provenance::rfc3339(started_on),
         finished_on: provenance::rfc3339(unix_now()),
-        ..record(target, &plan, &prompt, &models, &samples, chosen, &validator, &checks)
+        ..record(target, &plan, &prompt, &models, &samples, &chosen, &validator, &checks)
     };
-    let result = keep(session, loaded, repo, candidate, &provenance, &mut finished);
+    let result = keep(session, loaded, repo, chosen.candidate, &provenance, &mut finished);
     log.end(&ending(&finished));
     result?;
     if let Some(problem) = log.take_problem() {
@@ -422,7 +424,9 @@ fn commit(
         name: &spec.name,
         spec: &provenance.spec.path,
         model: &provenance.model.to_string(),
-        sample: (provenance.completion.index + 1, counts.sampled),
+        // Of the independent draws, the one that it began with.
+        sample: (provenance.root() + 1, counts.sampled),
+        repairs: provenance.repairs.len(),
         passed: (counts.passed, counts.sampled),
     }
     .text();
@@ -449,6 +453,64 @@ fn commit(
         session.tell(Event::Warning(note));
     }
     Ok(outcome.commit)
+}
+
+/// What is frozen.
+struct Chosen<'a> {
+    /// The sample whose completion it is made of.
+    sample: &'a Sample,
+    candidate: &'a Candidate,
+    /// Its number among the programs, where something was made of a sample that failed.
+    node: Option<usize>,
+}
+
+/// The candidate to freeze: an independent draw that passes, else what was made of one that does not.
+fn choose(samples: &Samples) -> Option<Chosen<'_>> {
+    if let Some(index) = select::choose(&judged(samples)) {
+        let sample = samples.list.iter().find(|sample| sample.completion.index == index)?;
+        return Some(Chosen { sample, candidate: sample.candidate.as_ref()?, node: None });
+    }
+    let nodes = &samples.family.nodes;
+    let made: Vec<Judged<'_>> = nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| node.from.is_some())
+        .map(|(index, node)| Judged { index, candidate: &node.candidate, verdict: &node.verdict })
+        .collect();
+    let number = select::choose(&made)?;
+    let sample = samples.all().find(|sample| sample.completion.index == nodes[number].sample)?;
+    Some(Chosen { sample, candidate: &nodes[number].candidate, node: Some(number) })
+}
+
+/// The steps from an independent draw to what was chosen, for the record.
+fn repairs(samples: &Samples, chosen: &Chosen<'_>, models: &[Arc<dyn crate::model::Model>]) -> Vec<Repair> {
+    let way = chosen.node.map(|number| samples.family.way(number)).unwrap_or_default();
+    let step = |(node, step): (&Node, &Step)| {
+        let sample = samples.all().find(|sample| sample.completion.index == node.sample)?;
+        let of = Repair {
+            by: Fixer::Rustc,
+            sample: node.sample,
+            parent: digest::sha256(&sample.completion.text),
+            class: node.verdict.class,
+            code: node.verdict.code.clone(),
+            detail: String::new(),
+            prompt: None,
+            model: None,
+        };
+        Some(match step {
+            Step::Rustc(fixes) => Repair { detail: fixes.join("\n"), ..of },
+            Step::Model { failure, prompt } => Repair {
+                by: Fixer::Model,
+                code: Some(failure.code.clone()),
+                detail: failure.text.clone(),
+                prompt: Some(prompt.clone()),
+                // A repair is drawn from the model that gave what it repairs.
+                model: Some(models[sample.model].identity().to_string()),
+                ..of
+            },
+        })
+    };
+    way.into_iter().filter_map(step).collect()
 }
 
 fn judged(samples: &Samples) -> Vec<Judged<'_>> {
@@ -492,12 +554,7 @@ fn tally(name: &str, samples: &Samples) -> Finished {
         commit: None,
         seconds: 0.0,
         // What an earlier build paid for is not this one's.
-        tokens: samples
-            .list
-            .iter()
-            .filter(|sample| !sample.replayed)
-            .map(|sample| sample.completion.completion_tokens)
-            .sum(),
+        tokens: samples.all().filter(|sample| !sample.replayed).map(|sample| sample.completion.completion_tokens).sum(),
         reason: None,
     }
 }
@@ -547,6 +604,10 @@ fn none_passed(spec: &Spec, samples: &Samples, models: &[String]) -> Error {
     if replayed > 0 {
         error = error.hint(format!("{replayed} of them were in the ledger; `--no-cache` draws them afresh"));
     }
+    let cut = samples.all().filter(|sample| sample.completion.finish == Finish::Length).count();
+    if cut > 0 {
+        error = error.hint(format!("{cut} of the replies were cut off: `sampling.max_tokens` allows longer ones"));
+    }
     error = error.hint(format!(
         "`llmc show {name} --samples` lists them with their verdicts; `llmc build {name} -n {}` draws more",
         (drawn * 4).clamp(16, 128)
@@ -570,15 +631,15 @@ fn record(
     prompt: &Prompt,
     models: &[Arc<dyn crate::model::Model>],
     samples: &Samples,
-    chosen: &Sample,
+    chosen: &Chosen<'_>,
     validator: &validate::Validator,
     checks: &validate::Checks,
 ) -> Provenance {
     let spec = &target.loaded.spec;
     let tally = tally(&spec.name, samples);
     let judged = judged(samples);
-    let fixed = plan.stop != Stop::First && !samples.stopped;
-    let tokens = |count: &dyn Fn(&Sample) -> usize| samples.list.iter().map(|sample| count(sample) as u64).sum();
+    let fixed = stop::is_fixed(plan.stop, plan.samples) && !samples.stopped;
+    let tokens = |count: &dyn Fn(&Sample) -> usize| samples.all().map(|sample| count(sample) as u64).sum();
     Provenance {
         subject: Vec::new(),
         spec: SpecRecord {
@@ -588,7 +649,7 @@ fn record(
             file_digest: digest::sha256(&target.loaded.bytes),
         },
         input_digest: target.inputs.clone(),
-        model: models[chosen.model].identity().clone(),
+        model: models[chosen.sample.model].identity().clone(),
         sampling: SamplingRecord {
             samples: plan.samples,
             stop: plan.stop,
@@ -616,7 +677,7 @@ fn record(
         started_on: String::new(),
         finished_on: String::new(),
         prompt: prompt.clone(),
-        completion: chosen.completion.clone(),
+        completion: chosen.sample.completion.clone(),
         statistics: Statistics {
             counts: Counts {
                 sampled: tally.sampled,
@@ -629,11 +690,11 @@ fn record(
             usage: Usage {
                 prompt_tokens: tokens(&|sample| sample.completion.prompt_tokens),
                 completion_tokens: tokens(&|sample| sample.completion.completion_tokens),
-                usd: samples.list.iter().map(|sample| sample.completion.usd).sum(),
+                usd: samples.all().map(|sample| sample.completion.usd).sum(),
             },
         },
         sandbox: sandbox_grade(),
-        repairs: Vec::new(),
+        repairs: repairs(samples, chosen, models),
     }
 }
 

@@ -1,25 +1,30 @@
 //! Sampling and judging, overlapped: completions are judged as they arrive.
 //!
-//! Decides when to stop; knows nothing of files, git or how a model works.
+//! Draws in rounds: first independent samples, all at once; then, while nothing passes and there are repairs to spend,
+//! a few at a time what `repair` chooses. `stop` says when it is enough. Knows nothing of files, git or how a model works.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::ask::{self, Ask, Asking};
 use super::log::Log;
 use super::purse::Purse;
+use super::repair::{Born, Choice, Family, Step};
+use super::stop::{self, Votes};
 use crate::candidate::{self, Candidate};
+use crate::digest::sha256;
 use crate::event::Event;
 use crate::interrupt::Interrupt;
-use crate::ledger::LedgerError;
-use crate::model::purse::draw_within;
-use crate::model::{self, Completion, Drawn, Model, ModelError, Parameters, Request};
-use crate::prompt::Prompt;
+use crate::ledger::{LedgerError, Repair};
+use crate::model::sampling::Rng;
+use crate::model::{Completion, Drawn, Model, ModelError, Parameters};
+use crate::prompt::{Flaw, Prompt, PromptError, Templates};
 use crate::spec::{Budget, Spec, Stop};
-use crate::validate::{Checks, Program, Queue, ValidateError, Validator};
+use crate::validate::{Checks, Failure, Fixed, Insight, Judged, Program, Queue, ValidateError, Validator};
 use crate::verdict::Verdict;
 
 /// A sample with what became of it.
@@ -40,9 +45,13 @@ pub(super) struct Sample {
 /// All that was drawn for one spec.
 #[derive(Debug, Default)]
 pub(super) struct Samples {
-    /// The samples, by index.
+    /// The independent draws, by index. No other enters a statistic.
     pub(super) list: Vec<Sample>,
-    /// Samples that could not be drawn.
+    /// The repairs, by index; theirs come after those of all independent draws.
+    pub(super) repairs: Vec<Sample>,
+    /// Every program, with what it was made from.
+    pub(super) family: Family,
+    /// Independent draws that could not be made.
     pub(super) lost: Vec<(usize, ModelError)>,
     /// Set when a cap of the budget ended the drawing: how.
     pub(super) spent: Option<String>,
@@ -50,6 +59,13 @@ pub(super) struct Samples {
     pub(super) unstored: bool,
     /// Whether drawing ended before every sample was drawn.
     pub(super) stopped: bool,
+}
+
+impl Samples {
+    /// Every sample, of whatever kind.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Sample> {
+        self.list.iter().chain(&self.repairs)
+    }
 }
 
 /// Why drawing ended without a result.
@@ -64,6 +80,9 @@ pub(super) enum DrawError {
     /// The samples that are there already can't be read, and drawing them again would cost money.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// A repair can't be asked for.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
     /// The user wants to stop.
     #[error("interrupted")]
     Interrupted,
@@ -73,9 +92,11 @@ pub(super) enum DrawError {
 pub(super) struct Job<'a> {
     pub(super) spec: &'a Arc<Spec>,
     pub(super) prompt: &'a Prompt,
+    pub(super) templates: &'a Templates,
     pub(super) models: &'a [Arc<dyn Model>],
     pub(super) parameters: &'a Parameters,
     pub(super) samples: usize,
+    pub(super) repairs: usize,
     pub(super) stop: Stop,
     pub(super) budget: &'a Budget,
     pub(super) purse: &'a Arc<Purse>,
@@ -86,18 +107,50 @@ pub(super) struct Job<'a> {
 
 /// Most events that are taken in together: what arrives together is stored together.
 const AT_ONCE: usize = 256;
+/// How often rustc's own suggestions are applied to a candidate.
+const FIXES: usize = 3;
+/// Most draws of a round in which repairs are chosen. More are quicker, fewer know more of those before.
+const ROUND: usize = 4;
+/// Numbers of fixed candidates in the queue begin here; below are those of samples.
+const FIXED: usize = usize::MAX / 2;
 
-/// A completion in which Rust was looked for.
+/// Text in which Rust was looked for.
 struct Extracted {
-    sample: Arrived,
+    from: Origin,
     found: Result<(Candidate, Program), Verdict>,
 }
 
-/// A sample that is there, of which nothing is known yet.
+/// What a candidate is made of.
+enum Origin {
+    /// A sample, of which nothing is known yet.
+    Sample(Box<Arrived>),
+    /// Another candidate of the sample with this index, so many changes ago the sample's own.
+    Fixed { sample: usize, depth: usize, fixes: Vec<String> },
+}
+
+/// A sample that is there.
 struct Arrived {
     completion: Completion,
     model: usize,
     replayed: bool,
+}
+
+/// A repair that was asked for.
+struct Asked {
+    /// The node that it begins from, and that node's sample.
+    node: usize,
+    parent: usize,
+    failure: Failure,
+    prompt: Arc<Prompt>,
+    digest: String,
+    model: usize,
+    number: usize,
+}
+
+impl Asked {
+    fn entry(&self, index: usize) -> Repair<'_> {
+        Repair { prompt: &self.prompt, model: self.model, number: self.number, index, parent: self.parent }
+    }
 }
 
 /// Draws the samples of one spec that the ledger does not have, and judges all of them.
@@ -107,203 +160,442 @@ pub(super) async fn draw(
     interrupt: &Interrupt,
     tell: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Samples, DrawError> {
-    let owners = owners(job.samples, job.models.len());
-    let wanted: Vec<(usize, usize)> = owners.iter().copied().enumerate().collect();
-    let stored = log.replay(&wanted, tell)?;
-    let missing = |index: &usize| !stored.iter().any(|one| one.completion.index == *index);
-    let missing: Vec<usize> = (0..job.samples).filter(missing).collect();
-    let purse: Arc<dyn model::Purse> = job.purse.clone();
-    let requests: Vec<(usize, Request<'_>)> = runs(&missing, &owners, job.models.len())
-        .into_iter()
-        .map(|(model, first, count)| {
-            let request = Request::new(job.prompt, job.parameters, first, count);
-            let purse = job.purse.concerns(job.models[model].identity()).then_some(&purse);
-            (model, Request { step: job.models.len(), purse, ..request })
-        })
-        .collect();
-    let (sink, mut drawn) = mpsc::unbounded_channel();
-    let stored = stored.into_iter().map(|one| Arrived { completion: one.completion, model: one.model, replayed: true });
-    let result =
-        drive(job, stored.collect(), &owners, draw_all(job.models, &requests, sink), &mut drawn, log, interrupt, tell)
-            .await;
-    // However it ended: what has arrived was paid for.
-    drawn.close();
-    let mut late = Vec::new();
-    while let Ok(event) = drawn.try_recv() {
-        if let Drawn::Sample(mut completion) = event {
-            job.purse.price(job.models[owners[completion.index]].identity(), &mut completion);
-            late.push(completion);
+    let mut pool = Pool::new(job);
+    let mut wanted = pool.first();
+    while !wanted.is_empty() {
+        let stored = pool.stored(&wanted, log, tell)?;
+        wanted.retain(|index| !stored.iter().any(|one| one.completion.index == *index));
+        let (sink, mut drawn) = mpsc::unbounded_channel();
+        let asking = pool.ask(&wanted, &sink);
+        drop(sink);
+        let result = pool.round(stored, asking, &mut drawn, log, interrupt, tell).await;
+        // However it ended: what has arrived was paid for.
+        drawn.close();
+        let mut late = Vec::new();
+        while let Ok(event) = drawn.try_recv() {
+            if let Drawn::Sample(mut completion) = event {
+                pool.price(&mut completion);
+                late.push(completion);
+            }
         }
+        pool.store(&late.iter().collect::<Vec<_>>(), log);
+        result?;
+        wanted = pool.next()?;
     }
-    log.arrived(&late.iter().map(|completion| (owners[completion.index], completion)).collect::<Vec<_>>());
-    let mut samples = result?;
+    let mut samples = pool.samples;
     if samples.list.is_empty() && samples.spent.is_none() && !samples.lost.is_empty() {
         return Err(samples.lost.remove(0).1.into());
     }
     samples.stopped = samples.list.len() + samples.lost.len() < job.samples;
     samples.list.sort_by_key(|sample| sample.completion.index);
+    samples.repairs.sort_by_key(|sample| sample.completion.index);
     Ok(samples)
 }
 
-/// Takes in what is drawn, has it stored and judged, and decides when it is enough.
-#[expect(clippy::too_many_arguments, reason = "it is the second half of `draw`")]
-async fn drive(
-    job: &Job<'_>,
-    stored: Vec<Arrived>,
-    owners: &[usize],
-    drawing: impl Future<Output = Result<(), ModelError>>,
-    drawn: &mut mpsc::UnboundedReceiver<Drawn>,
-    log: &mut Log,
-    interrupt: &Interrupt,
-    tell: &mut (dyn FnMut(Event) + Send),
-) -> Result<Samples, DrawError> {
-    let mut drawing = Box::pin(drawing);
-    let mut drawing_result: Option<Result<(), ModelError>> = None;
-    let mut extracting: JoinSet<Extracted> = JoinSet::new();
-    let mut queue = Queue::new(job.validator.clone(), job.checks.clone(), job.jobs);
-    let mut pool = Pool { samples: Samples::default(), waiting: HashMap::new(), replaying: 0 };
-    let deadline = job.budget.seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
-    for sample in stored {
-        pool.look(job, sample, &mut extracting, tell);
-    }
-
-    let mut events = Vec::new();
-    loop {
-        let channel_open = !drawn.is_closed() || !drawn.is_empty();
-        if drawing_result.is_some() && !channel_open && extracting.is_empty() && queue.outstanding() == 0 {
-            break;
-        }
-        // Where the first that passes ends the build, one that is there already may do: nothing is asked for before.
-        let is_held = job.stop == Stop::First && pool.replaying > 0;
-        tokio::select! {
-            biased;
-            () = interrupt.wait() => return Err(DrawError::Interrupted),
-            // Also when nothing more will come, so that the loop sees it.
-            _ = drawn.recv_many(&mut events, AT_ONCE), if channel_open => {
-                for event in &mut events {
-                    if let Drawn::Sample(completion) = event {
-                        job.purse.price(job.models[owners[completion.index]].identity(), completion);
-                    }
-                }
-                let arrived: Vec<_> = events
-                    .iter()
-                    .filter_map(|event| if let Drawn::Sample(completion) = event { Some(completion) } else { None })
-                    .map(|completion| (owners[completion.index], completion))
-                    .collect();
-                if !arrived.is_empty() && !log.arrived(&arrived) {
-                    pool.samples.unstored = true;
-                    drawn.close();
-                }
-                for event in events.drain(..) {
-                    match event {
-                        Drawn::Tokens(count) => {
-                            tell(Event::Tokens { spec: job.spec.name.clone(), count });
-                        }
-                        // The same holds for all that are not sent any more: it is told once.
-                        Drawn::Failed { error: error @ ModelError::Budget { .. }, .. } => {
-                            pool.samples.spent.get_or_insert_with(|| error.to_string());
-                        }
-                        Drawn::Failed { index, error: error @ ModelError::Unrecorded(_) } => {
-                            pool.samples.unstored = true;
-                            pool.samples.lost.push((index, error));
-                        }
-                        Drawn::Failed { index, error } => {
-                            let reason = error.to_string();
-                            tell(Event::SampleFailed { spec: job.spec.name.clone(), index, reason });
-                            pool.samples.lost.push((index, error));
-                        }
-                        Drawn::Sample(completion) => {
-                            let model = owners[completion.index];
-                            pool.look(job, Arrived { completion, model, replayed: false }, &mut extracting, tell);
-                        }
-                    }
-                }
-            },
-            Some(extracted) = extracting.join_next(), if !extracting.is_empty() => {
-                let Extracted { sample, found } = extracted.expect("looking for Rust does not panic");
-                match found {
-                    Ok((candidate, program)) => {
-                        queue.submit_program(sample.completion.index, candidate.clone(), program);
-                        pool.waiting.insert(sample.completion.index, Waiting { sample, candidate });
-                    }
-                    Err(verdict) => pool.push(job, sample, None, verdict, log, tell),
-                }
-            }
-            Some(judged) = queue.next(), if queue.outstanding() > 0 => {
-                let judged = judged?;
-                let Waiting { sample, candidate } =
-                    pool.waiting.remove(&judged.id).expect("only what waits is judged");
-                pool.push(job, sample, Some(candidate), judged.verdict, log, tell);
-                if pool.satisfied(job.stop) {
-                    drawn.close();
-                    // Nothing was asked for yet, or what was is dropped.
-                    drawing_result.get_or_insert(Ok(()));
-                }
-            }
-            result = &mut drawing, if drawing_result.is_none() && !is_held => drawing_result = Some(result),
-            () = sleep_until(deadline), if deadline.is_some() && pool.samples.spent.is_none() && drawing_result.is_none() => {
-                let seconds = job.budget.seconds.unwrap_or_default();
-                pool.samples.spent = Some(format!("budget.seconds is {seconds}, and they are over"));
-                drawn.close();
-            }
-            else => break,
-        }
-    }
-    if pool.samples.list.is_empty()
-        && pool.samples.spent.is_none()
-        && let Some(Err(error)) = drawing_result
-    {
-        return Err(error.into());
-    }
-    Ok(pool.samples)
-}
-
 /// What has been drawn and found so far.
-struct Pool {
+struct Pool<'a> {
+    job: &'a Job<'a>,
+    /// For each independent sample, which of the models it is drawn from.
+    owners: Vec<usize>,
+    queue: Queue,
     samples: Samples,
-    /// The samples whose candidates are being judged, by index.
+    /// The candidates being judged, by their number in the queue.
     waiting: HashMap<usize, Waiting>,
     /// Samples from the ledger that have no verdict yet.
     replaying: usize,
+    /// How many candidates rustc had a part in.
+    fixed: usize,
+    votes: Votes,
+    /// Whether any candidate passes, however it came to be.
+    any: bool,
+    /// Programs of this round, by sample and how often rustc changed it: in an order that does not hang on time.
+    born: BTreeMap<(usize, usize), Born>,
+    /// How many independent samples were asked for or looked up.
+    begun: usize,
+    /// The repairs, in the order in which they were chosen.
+    asked: Vec<Asked>,
+    rng: Rng,
+    /// Whether no sample of the last round could be drawn.
+    is_failing: bool,
+    deadline: Option<Instant>,
 }
 
-/// A sample whose candidate is being judged.
+/// A candidate that is being judged.
 struct Waiting {
-    sample: Arrived,
+    from: Origin,
     candidate: Candidate,
+    program: Program,
 }
 
-impl Pool {
-    /// Has the Rust in a sample looked for.
-    fn look(
-        &mut self,
-        job: &Job<'_>,
-        sample: Arrived,
-        extracting: &mut JoinSet<Extracted>,
+impl<'a> Pool<'a> {
+    fn new(job: &'a Job<'a>) -> Self {
+        let digest = digest(job.prompt);
+        let prompt = u64::from_str_radix(&digest[..16], 16).expect("a digest is hex");
+        Self {
+            job,
+            owners: ask::owners(job.samples, job.models.len()),
+            queue: Queue::new(job.validator.clone(), job.checks.clone(), job.jobs),
+            samples: Samples::default(),
+            waiting: HashMap::new(),
+            replaying: 0,
+            fixed: 0,
+            votes: Votes::default(),
+            any: false,
+            born: BTreeMap::new(),
+            begun: 0,
+            asked: Vec::new(),
+            rng: Rng::new(job.parameters.seed ^ prompt, 0),
+            is_failing: false,
+            deadline: job.budget.seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds)),
+        }
+    }
+
+    /// The samples of the first round: all, but where there are repairs to spend the half of them.
+    fn first(&mut self) -> Vec<usize> {
+        self.begun = if self.job.repairs > 0 { self.job.samples.div_ceil(2) } else { self.job.samples };
+        (0..self.begun).collect()
+    }
+
+    /// The samples of the next round; none when it is enough.
+    fn next(&mut self) -> Result<Vec<usize>, DrawError> {
+        self.settle();
+        let samples = &self.samples;
+        if self.is_enough() || self.is_failing || samples.spent.is_some() || samples.unstored {
+            return Ok(Vec::new());
+        }
+        let mut wanted = Vec::new();
+        while wanted.len() < ROUND
+            && !self.any
+            && self.asked.len() < self.job.repairs
+            && self.samples.family.can_repair()
+        {
+            let fresh = (self.begun < self.job.samples).then(|| (self.tokens_each(), self.samples.list.len()));
+            let rng = &mut self.rng;
+            match self.samples.family.choose(fresh, &mut || rng.fraction()) {
+                Some(Choice::Repair(node)) => wanted.push(self.repair(node)?),
+                Some(Choice::Fresh) => {
+                    wanted.push(self.begun);
+                    self.begun += 1;
+                }
+                None => break,
+            }
+        }
+        if wanted.is_empty() {
+            wanted.extend(self.begun..self.job.samples);
+            self.begun = self.job.samples;
+        }
+        Ok(wanted)
+    }
+
+    /// Writes the prompt of a repair; returns the sample's index.
+    fn repair(&mut self, node: usize) -> Result<usize, DrawError> {
+        let job = self.job;
+        let family = &mut self.samples.family;
+        let failure = family.failure(node).expect("only what can be repaired is chosen").clone();
+        family.ask(node);
+        let node_of = &family.nodes[node];
+        let flaw = Flaw {
+            code: &node_of.candidate.source,
+            compiles: node_of.verdict.compiles(),
+            failure_code: &failure.code,
+            failure: &failure.text,
+        };
+        let prompt = job.templates.render_repair(job.spec, job.prompt, &flaw)?;
+        let (digest, parent) = (digest(&prompt), node_of.sample);
+        let model = self.model_of(parent);
+        let number = self.asked.iter().filter(|asked| asked.digest == digest && asked.model == model).count();
+        self.asked.push(Asked { node, parent, failure, prompt: Arc::new(prompt), digest, model, number });
+        Ok(job.samples + self.asked.len() - 1)
+    }
+
+    /// The model that a sample is drawn from.
+    fn model_of(&self, index: usize) -> usize {
+        match index.checked_sub(self.job.samples) {
+            None => self.owners[index],
+            Some(repair) => self.asked[repair].model,
+        }
+    }
+
+    /// The tokens that an independent sample took, on average.
+    fn tokens_each(&self) -> f64 {
+        let list = &self.samples.list;
+        let tokens = list.iter().map(|sample| sample.completion.prompt_tokens + sample.completion.completion_tokens);
+        tokens.sum::<usize>() as f64 / list.len().max(1) as f64
+    }
+
+    /// Has the programs of a round join the others.
+    fn settle(&mut self) {
+        let tokens = self.tokens_each();
+        let mut last: Option<(usize, usize)> = None;
+        for ((sample, _), mut born) in std::mem::take(&mut self.born) {
+            let told = born.insight.failure.as_ref().map_or(0, |failure| failure.text.len());
+            born.tokens = tokens + (born.candidate.source.len() + told) as f64 / LETTERS;
+            if let (Some((of, node)), Some((parent, Step::Rustc(_)))) = (last, &mut born.from)
+                && of == sample
+            {
+                *parent = node;
+            }
+            last = Some((sample, self.samples.family.add(born)));
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        stop::is_enough(self.job.stop, self.any, &self.votes)
+    }
+
+    /// The samples with these indices that the ledger has.
+    fn stored(
+        &self,
+        wanted: &[usize],
+        log: &mut Log,
         tell: &mut (dyn FnMut(Event) + Send),
-    ) {
+    ) -> Result<Vec<Arrived>, LedgerError> {
+        let samples = self.job.samples;
+        let fresh: Vec<_> = wanted.iter().filter(|index| **index < samples).map(|&at| (at, self.owners[at])).collect();
+        let mut stored: Vec<Arrived> = log
+            .replay(&fresh, tell)?
+            .into_iter()
+            .map(|one| Arrived { completion: one.completion, model: one.model, replayed: true })
+            .collect();
+        for &index in wanted.iter().filter(|index| **index >= samples) {
+            let asked = &self.asked[index - samples];
+            let found = log.replay_repair(&asked.entry(index))?;
+            stored.extend(found.map(|completion| Arrived { completion, model: asked.model, replayed: true }));
+        }
+        Ok(stored)
+    }
+
+    /// Has samples drawn.
+    fn ask(&self, wanted: &[usize], sink: &mpsc::UnboundedSender<Drawn>) -> Vec<Asking<'a>> {
+        let job = self.job;
+        let (fresh, repairs): (Vec<usize>, Vec<usize>) = wanted.iter().partition(|index| **index < job.samples);
+        let ask = Ask { models: job.models, parameters: job.parameters, purse: job.purse };
+        let mut asking = ask.fresh(job.prompt, &fresh, &self.owners, sink);
+        asking.extend(repairs.into_iter().map(|index| {
+            let asked = &self.asked[index - job.samples];
+            ask.single(asked.model, asked.prompt.clone(), index, sink.clone())
+        }));
+        asking
+    }
+
+    /// Writes into a completion what it took.
+    fn price(&self, completion: &mut Completion) {
+        self.job.purse.price(self.job.models[self.model_of(completion.index)].identity(), completion);
+    }
+
+    /// Stores samples that arrived; `false` when no more should be drawn, because they could not be.
+    fn store(&self, completions: &[&Completion], log: &mut Log) -> bool {
+        let samples = self.job.samples;
+        let (fresh, repairs): (Vec<&Completion>, Vec<&Completion>) =
+            completions.iter().partition(|one| one.index < samples);
+        let fresh: Vec<_> = fresh.into_iter().map(|one| (self.owners[one.index], one)).collect();
+        let mut is_stored = log.arrived(&fresh);
+        for one in repairs {
+            is_stored &= log.arrived_repair(&self.asked[one.index - samples].entry(one.index), one);
+        }
+        is_stored
+    }
+
+    /// Takes in what is drawn, has it stored and judged, until all of it is there or it is enough.
+    async fn round(
+        &mut self,
+        stored: Vec<Arrived>,
+        asking: Vec<Asking<'_>>,
+        drawn: &mut mpsc::UnboundedReceiver<Drawn>,
+        log: &mut Log,
+        interrupt: &Interrupt,
+        tell: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<(), DrawError> {
+        let job = self.job;
+        let mut drawing = Box::pin(ask::all(asking));
+        let mut drawing_result: Option<Result<(), ModelError>> = None;
+        let mut extracting: JoinSet<Extracted> = JoinSet::new();
+        for sample in stored {
+            self.look(sample, &mut extracting, tell);
+        }
+
+        let mut events = Vec::new();
+        loop {
+            let channel_open = !drawn.is_closed() || !drawn.is_empty();
+            let is_idle = extracting.is_empty() && self.queue.outstanding() == 0;
+            if drawing_result.is_some() && !channel_open && is_idle {
+                break;
+            }
+            // What is there already may be enough: nothing is asked for before.
+            let is_held = job.stop != Stop::All && self.replaying > 0;
+            tokio::select! {
+                biased;
+                () = interrupt.wait() => return Err(DrawError::Interrupted),
+                // Also when nothing more will come, so that the loop sees it.
+                _ = drawn.recv_many(&mut events, AT_ONCE), if channel_open => {
+                    for event in &mut events {
+                        if let Drawn::Sample(completion) = event {
+                            self.price(completion);
+                        }
+                    }
+                    let arrived: Vec<&Completion> = events
+                        .iter()
+                        .filter_map(|event| if let Drawn::Sample(completion) = event { Some(completion) } else { None })
+                        .collect();
+                    if !arrived.is_empty() && !self.store(&arrived, log) {
+                        self.samples.unstored = true;
+                        drawn.close();
+                    }
+                    for event in events.drain(..) {
+                        self.take(event, &mut extracting, tell);
+                    }
+                },
+                Some(extracted) = extracting.join_next(), if !extracting.is_empty() => {
+                    let Extracted { from, found } = extracted.expect("looking for Rust does not panic");
+                    match (found, from) {
+                        (Ok((candidate, program)), from) => {
+                            let id = match &from {
+                                Origin::Sample(sample) => sample.completion.index,
+                                Origin::Fixed { .. } => {
+                                    self.fixed += 1;
+                                    FIXED + self.fixed
+                                }
+                            };
+                            self.queue.submit_program(id, candidate.clone(), program.clone());
+                            self.waiting.insert(id, Waiting { from, candidate, program });
+                        }
+                        (Err(verdict), Origin::Sample(sample)) => self.push(*sample, None, verdict, log, tell),
+                        // What rustc made of it breaks a rule: it stays what it was.
+                        (Err(_), Origin::Fixed { .. }) => {}
+                    }
+                }
+                Some(judged) = self.queue.next(), if self.queue.outstanding() > 0 => {
+                    let Judged { id, verdict, insight, .. } = judged?;
+                    self.judged(id, verdict, insight, &mut extracting, log, tell);
+                    if self.is_enough() {
+                        drawn.close();
+                        // Nothing was asked for yet, or what was is dropped.
+                        drawing_result.get_or_insert(Ok(()));
+                    }
+                }
+                result = &mut drawing, if drawing_result.is_none() && !is_held => drawing_result = Some(result),
+                () = sleep_until(self.deadline), if self.deadline.is_some() && self.samples.spent.is_none() && drawing_result.is_none() => {
+                    let seconds = job.budget.seconds.unwrap_or_default();
+                    self.samples.spent = Some(format!("budget.seconds is {seconds}, and they are over"));
+                    drawn.close();
+                }
+                else => break,
+            }
+        }
+        if let Some(Err(error)) = drawing_result {
+            self.is_failing = true;
+            if self.samples.list.is_empty() && self.samples.spent.is_none() {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what a model reports.
+    fn take(&mut self, event: Drawn, extracting: &mut JoinSet<Extracted>, tell: &mut (dyn FnMut(Event) + Send)) {
+        let spec = || self.job.spec.name.clone();
+        match event {
+            Drawn::Tokens(count) => {
+                tell(Event::Tokens { spec: spec(), count });
+            }
+            // The same holds for all that are not sent any more: it is told once.
+            Drawn::Failed { error: error @ ModelError::Budget { .. }, .. } => {
+                self.samples.spent.get_or_insert_with(|| error.to_string());
+            }
+            Drawn::Failed { index, error: error @ ModelError::Unrecorded(_) } => {
+                self.samples.unstored = true;
+                if index < self.job.samples {
+                    self.samples.lost.push((index, error));
+                }
+            }
+            Drawn::Failed { index, error } => {
+                tell(Event::SampleFailed { spec: spec(), index, reason: error.to_string() });
+                if index < self.job.samples {
+                    self.samples.lost.push((index, error));
+                }
+            }
+            Drawn::Sample(completion) => {
+                let model = self.model_of(completion.index);
+                self.look(Arrived { completion, model, replayed: false }, extracting, tell);
+            }
+        }
+    }
+
+    /// Has the Rust in a sample looked for.
+    fn look(&mut self, sample: Arrived, extracting: &mut JoinSet<Extracted>, tell: &mut (dyn FnMut(Event) + Send)) {
         self.replaying += usize::from(sample.replayed);
         tell(Event::Sampled {
-            spec: job.spec.name.clone(),
+            spec: self.job.spec.name.clone(),
             index: sample.completion.index,
             tokens: sample.completion.completion_tokens,
             replayed: sample.replayed,
         });
-        let spec = job.spec.clone();
+        let spec = self.job.spec.clone();
         extracting.spawn_blocking(move || {
             let found = candidate::from_completion(&sample.completion.text, sample.completion.finish, &spec);
-            let found = found.map(|candidate| {
-                let program = Program::of(&candidate);
-                (candidate, program)
-            });
-            Extracted { sample, found }
+            Extracted { from: Origin::Sample(Box::new(sample)), found: found.map(named) }
         });
+    }
+
+    /// Takes in what was found of a candidate.
+    fn judged(
+        &mut self,
+        id: usize,
+        verdict: Verdict,
+        insight: Insight,
+        extracting: &mut JoinSet<Extracted>,
+        log: &mut Log,
+        tell: &mut (dyn FnMut(Event) + Send),
+    ) {
+        let Waiting { from, candidate, program } = self.waiting.remove(&id).expect("only what waits is judged");
+        self.any |= verdict.is_pass();
+        let (sample, depth) = match &from {
+            Origin::Sample(arrived) => (arrived.completion.index, 0),
+            Origin::Fixed { sample, depth, .. } => (*sample, *depth),
+        };
+        if let Some(Fixed { source, fixes }) = insight.fix.clone().filter(|_| depth < FIXES) {
+            let spec = self.job.spec.clone();
+            extracting.spawn_blocking(move || {
+                let found = candidate::from_source(&source, &spec);
+                Extracted { from: Origin::Fixed { sample, depth: depth + 1, fixes }, found: found.map(named) }
+            });
+        }
+        let repair = sample.checked_sub(self.job.samples).map(|repair| &self.asked[repair]);
+        let from_step = match (&from, repair) {
+            (Origin::Fixed { fixes, .. }, _) => Some((usize::MAX, Step::Rustc(fixes.clone()))),
+            (Origin::Sample(_), Some(asked)) => {
+                Some((asked.node, Step::Model { failure: asked.failure.clone(), prompt: asked.digest.clone() }))
+            }
+            (Origin::Sample(_), None) => None,
+        };
+        if from_step.is_none() && verdict.is_pass() {
+            self.votes.add(insight.behaviour.clone().unwrap_or_else(|| program.to_string()));
+        }
+        let born = Born {
+            sample,
+            from: from_step,
+            program,
+            candidate: candidate.clone(),
+            verdict: verdict.clone(),
+            insight,
+            tokens: 0.0,
+        };
+        self.born.insert((sample, depth), born);
+        match from {
+            Origin::Sample(arrived) => self.push(*arrived, Some(candidate), verdict, log, tell),
+            Origin::Fixed { .. } => {
+                let spec = self.job.spec.name.clone();
+                let (parent, number) = (name(sample, depth - 1), name(sample, depth));
+                tell(Event::Judged { spec: spec.clone(), candidate: number.clone(), verdict: verdict.clone() });
+                let passed = verdict.is_pass();
+                tell(Event::Repaired { spec, candidate: number, from: parent, passed, repair: None });
+            }
+        }
     }
 
     /// Takes in a sample with its verdict.
     fn push(
         &mut self,
-        job: &Job<'_>,
         sample: Arrived,
         candidate: Option<Candidate>,
         verdict: Verdict,
@@ -313,107 +605,48 @@ impl Pool {
         let Arrived { completion, model, replayed } = sample;
         self.replaying -= usize::from(replayed);
         log.judged(completion.index, candidate.as_ref(), &verdict);
-        tell(Event::Judged {
-            spec: job.spec.name.clone(),
-            candidate: (completion.index + 1).to_string(),
-            verdict: verdict.clone(),
-        });
-        self.samples.list.push(Sample { completion, model, replayed, candidate, verdict });
-    }
-
-    fn satisfied(&self, stop: Stop) -> bool {
-        match stop {
-            Stop::First => self.samples.list.iter().any(|sample| sample.verdict.is_pass()),
-            Stop::Agree | Stop::All => false,
+        let spec = self.job.spec.name.clone();
+        let number = name(completion.index, 0);
+        tell(Event::Judged { spec: spec.clone(), candidate: number.clone(), verdict: verdict.clone() });
+        let repair = completion.index.checked_sub(self.job.samples);
+        if let Some(repair) = repair {
+            let family = &self.samples.family;
+            let asked = &self.asked[repair];
+            let depth = family.way(asked.node).iter().filter(|(node, _)| node.sample == asked.parent).count();
+            let (from, passed) = (name(asked.parent, depth), verdict.is_pass());
+            let repair = Some((repair + 1, self.job.repairs));
+            tell(Event::Repaired { spec, candidate: number, from, passed, repair });
         }
+        let sample = Sample { completion, model, replayed, candidate, verdict };
+        (if repair.is_some() { &mut self.samples.repairs } else { &mut self.samples.list }).push(sample);
     }
 }
 
-/// Draws from every model at once; an error only when none of them could be sampled.
-async fn draw_all(
-    models: &[Arc<dyn Model>],
-    requests: &[(usize, Request<'_>)],
-    sink: mpsc::UnboundedSender<Drawn>,
-) -> Result<(), ModelError> {
-    let draws = requests.iter().map(|(model, request)| {
-        let model = &models[*model];
-        let sink = sink.clone();
-        async move {
-            let failed = sink.clone();
-            let result = match request.purse {
-                Some(purse) if !model.asks_purse() => draw_within(&**model, request, purse, sink).await,
-                _ => model.draw(request, sink).await,
-            };
-            if let Err(error) = &result {
-                for index in request.indices() {
-                    // Nobody listens when the rest is no longer wanted.
-                    let _ = failed.send(Drawn::Failed { index, error: error.clone() });
-                }
-            }
-            result
-        }
-    });
-    let mut pending: Vec<_> = draws.map(Box::pin).collect();
-    drop(sink);
-    let mut results = Vec::new();
-    while !pending.is_empty() {
-        let next = std::future::poll_fn(|context| {
-            let ready = pending.iter_mut().enumerate().find_map(|(at, draw)| match draw.as_mut().poll(context) {
-                std::task::Poll::Ready(result) => Some((at, result)),
-                std::task::Poll::Pending => None,
-            });
-            ready.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
-        });
-        let (at, result) = next.await;
-        drop(pending.swap_remove(at));
-        results.push(result);
+/// Letters that make a token, about.
+const LETTERS: f64 = 4.0;
+
+/// A candidate's name in events: its sample's number, and how often rustc changed it.
+fn name(sample: usize, depth: usize) -> String {
+    match depth {
+        0 => (sample + 1).to_string(),
+        1 => format!("{}-fixed", sample + 1),
+        _ => format!("{}-fixed-{depth}", sample + 1),
     }
-    if results.iter().any(Result::is_ok) { Ok(()) } else { results.pop().unwrap_or(Ok(())) }
 }
 
-/// For each sample, which of the models it is drawn from: they take turns, so that an early stop has seen all of them.
-fn owners(samples: usize, models: usize) -> Vec<usize> {
-    (0..samples).map(|index| index % models.max(1)).collect()
+fn named(candidate: Candidate) -> (Candidate, Program) {
+    let program = Program::of(&candidate);
+    (candidate, program)
 }
 
-/// The samples still to be drawn, as few requests: for each its model, its first index and how many, each `step` after
-/// the one before.
-fn runs(missing: &[usize], owners: &[usize], step: usize) -> Vec<(usize, usize, usize)> {
-    let mut runs: Vec<(usize, usize, usize)> = Vec::new();
-    for &index in missing {
-        let last = runs.iter_mut().rev().find(|(model, ..)| *model == owners[index]);
-        match last {
-            Some((_, first, count)) if *first + *count * step == index => *count += 1,
-            _ => runs.push((owners[index], index, 1)),
-        }
-    }
-    runs
+/// What the ledger knows a prompt by.
+fn digest(prompt: &Prompt) -> String {
+    sha256(serde_json::to_string(prompt).expect("a prompt holds only strings"))
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn models_take_turns() {
-        assert_eq!(owners(3, 1), [0, 0, 0]);
-        assert_eq!(owners(8, 3), [0, 1, 2, 0, 1, 2, 0, 1]);
-        assert_eq!(owners(1, 2), [0]);
-    }
-
-    #[test]
-    fn what_is_missing_is_asked_for_in_one_request_a_model_and_nothing_else_is() {
-        let owners = owners(8, 2);
-        assert_eq!(runs(&[0, 1, 2, 3, 4, 5, 6, 7], &owners, 2), [(0, 0, 4), (1, 1, 4)]);
-        assert_eq!(runs(&[1, 2, 3, 4, 7], &owners, 2), [(1, 1, 2), (0, 2, 2), (1, 7, 1)]);
-        assert!(runs(&[], &owners, 2).is_empty());
-        assert_eq!(runs(&[0, 1, 3], &[0; 4], 1), [(0, 0, 2), (0, 3, 1)]);
     }
 }

@@ -7,7 +7,7 @@ use super::purse::Purse;
 use crate::candidate::Candidate;
 use crate::error::Error;
 use crate::event::Event;
-use crate::ledger::{Ending, Ledger, LedgerError, Record, Start, Stored};
+use crate::ledger::{Ending, Ledger, LedgerError, Record, Repair, Start, Stored};
 use crate::model::Completion;
 use crate::verdict::Verdict;
 
@@ -69,6 +69,24 @@ impl Log {
                 Ok(Vec::new())
             }
         }
+    }
+
+    /// The sample of a repair, if it is there already.
+    pub(super) fn replay_repair(&mut self, repair: &Repair<'_>) -> Result<Option<Completion>, LedgerError> {
+        match self.record.as_mut().map_or(Ok(None), |record| record.replay_repair(repair)) {
+            Err(error) if !self.is_paid => {
+                self.problem.get_or_insert(error);
+                Ok(None)
+            }
+            result => result,
+        }
+    }
+
+    /// Stores the sample of a repair; `false` as with [`Log::arrived`].
+    pub(super) fn arrived_repair(&mut self, repair: &Repair<'_>, completion: &Completion) -> bool {
+        let result = self.record.as_mut().map_or(Ok(()), |record| record.arrived_repair(repair, completion));
+        self.keep(result);
+        self.problem.is_none() || !self.is_paid
     }
 
     /// Stores samples that arrived; `false` when no more should be drawn, because they could not be.

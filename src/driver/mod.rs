@@ -1,5 +1,6 @@
 //! The driver owns the order of the stages. It emits events and returns what came of it; it never prints.
 
+mod ask;
 mod build;
 mod doctor;
 mod draw;
@@ -8,7 +9,9 @@ mod inputs;
 mod log;
 mod models;
 mod purse;
+mod repair;
 mod specs;
+mod stop;
 mod validate;
 mod verify;
 

@@ -17,7 +17,7 @@ use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
 use crate::event::{Difference, Event, Verified};
 use crate::freeze::{self, ArtifactInput, FileText};
-use crate::provenance::{PolicyRecord, Provenance, ProvenanceError};
+use crate::provenance::{Fixer, PolicyRecord, Provenance, ProvenanceError};
 use crate::repo::Repo;
 use crate::validate::{self, ValidateError, Validator};
 use crate::verdict::Verdict;
@@ -84,8 +84,14 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
                 () = session.interrupt.wait() => return Err(Error::interrupted()),
             };
             examined.notes.extend(judged.notes);
+            let code = paths::code(&one.spec.name);
             if !judged.verdict.is_pass() {
-                examined.differs(paths::code(&one.spec.name), told(&judged.verdict));
+                examined.differs(&code, told(&judged.verdict));
+            } else {
+                let is_made = |bytes: Vec<u8>| judged.files.contains(&(code.clone(), unix(&bytes)));
+                if !read(&session.workspace, &code)?.is_some_and(is_made) {
+                    examined.differs(&code, "is not what the recorded completion gives");
+                }
             }
         }
         if !examined.differences.is_empty() {
@@ -161,8 +167,11 @@ fn examine(session: &Session, loaded: &Loaded, all: &[Loaded]) -> Result<Examine
     if is_of_this_spec {
         inputs_differ(session, loaded, all, &provenance, &mut examined)?;
     }
-    let made = match made(loaded, &provenance) {
-        Ok((candidate, files)) => Some((candidate, files)),
+    let made = match drawn(loaded, &provenance) {
+        Ok(candidate) => {
+            let files = files(loaded, &provenance, &candidate);
+            Some((candidate, files))
+        }
         Err(verdict) => {
             // Another spec may want something else of the same reply.
             if is_of_this_spec {
@@ -179,8 +188,10 @@ fn examine(session: &Session, loaded: &Loaded, all: &[Loaded]) -> Result<Examine
         };
         let recorded = provenance.subject.iter().find(|subject| subject.path == *path);
         let is_recorded = recorded.is_some_and(|subject| freeze::is_text_of(&bytes, &subject.sha256));
+        // What rustc changed is compared once it has changed it again.
+        let is_later = *path == own[0] && fixes(&provenance) > 0;
         let is_made = made.as_ref().is_none_or(|(_, files)| {
-            !is_of_this_spec || files.iter().any(|(made, text)| made == path && *text == unix(&bytes))
+            !is_of_this_spec || is_later || files.iter().any(|(made, text)| made == path && *text == unix(&bytes))
         });
         if !is_recorded {
             examined.differs(path, "was edited by hand: its digest is not the recorded one");
@@ -229,20 +240,30 @@ fn inputs_differ(
     Ok(())
 }
 
-/// The artifact that a recorded completion gives, by the same way as in a build.
-fn made(loaded: &Loaded, provenance: &Provenance) -> Result<(Candidate, Vec<FileText>), Verdict> {
+/// The candidate that a recorded completion gives, by the same way as in a build: before rustc changed it, if it did.
+fn drawn(loaded: &Loaded, provenance: &Provenance) -> Result<Candidate, Verdict> {
     let completion = &provenance.completion;
-    let candidate = candidate::from_completion(&completion.text, completion.finish, &loaded.spec)?;
+    candidate::from_completion(&completion.text, completion.finish, &loaded.spec)
+}
+
+/// How often rustc changed the recorded completion's code.
+fn fixes(provenance: &Provenance) -> usize {
+    provenance.repairs.iter().rev().take_while(|step| step.by == Fixer::Rustc).count()
+}
+
+/// The artifact's files, with this candidate as its code.
+fn files(loaded: &Loaded, provenance: &Provenance, candidate: &Candidate) -> Vec<FileText> {
     let tests = validate::render_tests_file(&loaded.spec);
     let input = ArtifactInput { source: &candidate.source, tests: &tests, provenance };
     // The name is that of a spec that was built.
-    let files = freeze::files(&input).unwrap_or_default();
-    Ok((candidate, files))
+    freeze::files(&input).unwrap_or_default()
 }
 
 /// What running an artifact came to.
 struct Ran {
     verdict: Verdict,
+    /// What it is made of.
+    files: Vec<FileText>,
     /// What is not as it was, and need not be.
     notes: Vec<String>,
 }
@@ -256,6 +277,17 @@ fn judge(
     candidate: &Candidate,
 ) -> Result<Ran, ValidateError> {
     let checks = validator.prepare(&loaded.spec, uses)?;
+    let mut candidate = candidate.clone();
+    for _ in 0..fixes(provenance) {
+        let judged = validator.judge_closely(&checks, &[&candidate])?.remove(0);
+        let fixed = judged.insight.fix.map(|fixed| candidate::from_source(&fixed.source, &loaded.spec));
+        candidate = match fixed {
+            Some(Ok(fixed)) => fixed,
+            Some(Err(verdict)) => return Ok(Ran { verdict, files: Vec::new(), notes: Vec::new() }),
+            // This rustc is not sure of what that one was.
+            None => return Ok(Ran { verdict: judged.verdict, files: Vec::new(), notes: Vec::new() }),
+        };
+    }
     let mut notes = Vec::new();
     let (then, now) = (&provenance.toolchain, validator.toolchain());
     if then.rustc != now.version || then.host != now.host {
@@ -275,7 +307,8 @@ fn judge(
     if provenance.sandbox == "off" {
         notes.push("it was built without the sandbox".to_owned());
     }
-    Ok(Ran { verdict: validator.judge(&checks, candidate)?, notes })
+    let files = files(loaded, provenance, &candidate);
+    Ok(Ran { verdict: validator.judge(&checks, &candidate)?, files, notes })
 }
 
 /// What is wrong with the generated crate as a whole.
@@ -331,7 +364,7 @@ pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<R
         return Err(differs(format!("`{}` is not the spec that `{record_path}` tells of", one.path))
             .hint(format!("`llmc build {name}` builds it as it is now")));
     }
-    let (candidate, files) = made(&one, &provenance)
+    let candidate = drawn(&one, &provenance)
         .map_err(|verdict| differs(format!("the recorded completion gives no such code: {}", told(&verdict))))?;
     let uses = build::used_sources(session, &one.spec, &loaded)?;
     let validator = session.validator()?;
@@ -346,6 +379,7 @@ pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<R
     if !ran.verdict.is_pass() {
         return Err(differs(format!("`{name}` fails now: {}", told(&ran.verdict))));
     }
+    let files = ran.files;
     let mut changed = Vec::new();
     for (path, text) in &files {
         let is_same = read(&session.workspace, path)?.is_some_and(|bytes| unix(&bytes) == *text);

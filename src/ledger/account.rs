@@ -33,7 +33,8 @@ pub struct Spending {
     pub model: String,
     /// Samples that arrived.
     pub samples: u64,
-    /// Of them, those that were judged, by the checks they were last judged by.
+    /// Of them, those that were judged, by the checks they were last judged by; repairs are no independent draws, and
+    /// are not counted.
     pub judged: u64,
     /// Of those, the ones that pass.
     pub passed: u64,
@@ -165,7 +166,7 @@ impl Ledger {
                            coalesce(q.usd_micros, s.usd_micros) IS NULL AS unpriced,
                            0 AS untold, 0 AS untold_tokens, 0 AS untold_usd
                     FROM samples s JOIN series r ON r.id = s.series JOIN models m ON m.id = r.model
-                    JOIN builds b ON b.id = s.build LEFT JOIN last l ON l.sample = s.id
+                    JOIN builds b ON b.id = s.build LEFT JOIN last l ON l.sample = s.id AND s.phase != 'repair'
                     LEFT JOIN requests q ON q.sample = s.id
                     UNION ALL
                     SELECT {of_request}, {order}, 0, q.model, 0, 0, 0, 0, 0, 0, 0, 1, q.tokens,

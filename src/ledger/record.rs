@@ -89,6 +89,21 @@ pub struct Stored {
     pub completion: Completion,
 }
 
+/// A draw that begins from another sample. What it gives is a sample of a series of its own prompt.
+#[derive(Debug, Clone, Copy)]
+pub struct Repair<'a> {
+    /// What the model is asked.
+    pub prompt: &'a Prompt,
+    /// Which of the models.
+    pub model: usize,
+    /// Its place among the draws of this prompt, from 0.
+    pub number: usize,
+    /// Its index among the samples of the build.
+    pub index: usize,
+    /// The index of the sample that it begins from.
+    pub parent: usize,
+}
+
 /// A sample of a build, for showing.
 #[derive(Debug, Clone)]
 pub struct Recorded {
@@ -98,6 +113,8 @@ pub struct Recorded {
     pub model: String,
     /// Whether the build found it in the ledger.
     pub replayed: bool,
+    /// For a repair, the index of the sample that it began from, in the same build.
+    pub repairs: Option<usize>,
     /// The Rust in it.
     pub candidate: Option<Candidate>,
     /// What validation found; `None` when the build ended before.
@@ -115,14 +132,28 @@ pub struct Record {
     /// For each model, and what it is called.
     series: Vec<i64>,
     models: Vec<String>,
+    /// What series of other prompts are made with.
+    source: Source,
+    /// Of other prompts: by the prompt's digest and the model.
+    others: HashMap<(String, usize), i64>,
     /// By index: the samples that the build has.
     samples: HashMap<usize, i64>,
+}
+
+/// What a series is drawn from, but for the prompt.
+#[derive(Debug, Clone)]
+struct Source {
+    /// For each model its row.
+    models: Vec<i64>,
+    /// JSON.
+    parameters: String,
+    afresh: bool,
 }
 
 impl Record {
     /// Begins the record of a build.
     pub fn begin(ledger: Arc<Ledger>, start: &Start<'_>) -> Result<Self, LedgerError> {
-        let (build, series) = ledger.with("write to", |connection| {
+        let (build, series, source) = ledger.with("write to", |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction.execute(
                 "INSERT INTO builds (run, spec, llmc, inputs, checks, started, status, wanted)
@@ -138,14 +169,93 @@ impl Record {
                 ],
             )?;
             let build = transaction.last_insert_rowid();
-            let series = start.models.iter().map(|model| series(&transaction, start, model));
+            let models = start.models.iter().map(|identity| model(&transaction, identity));
+            let source = Source {
+                models: models.collect::<rusqlite::Result<_>>()?,
+                parameters: to_json(start.parameters),
+                afresh: start.afresh,
+            };
+            let prompt = sha256(to_json(start.prompt));
+            let series = (0..source.models.len()).map(|model| series(&transaction, &source, &prompt, model));
             let series = series.collect::<rusqlite::Result<Vec<i64>>>()?;
             transaction.commit()?;
-            Ok((build, series))
+            Ok((build, series, source))
         })?;
         let (spec, checks) = (start.spec.to_owned(), start.checks.to_owned());
         let models = start.models.iter().map(ToString::to_string).collect();
-        Ok(Self { ledger, build, spec, phase: start.phase, checks, series, models, samples: HashMap::new() })
+        Ok(Self {
+            ledger,
+            build,
+            spec,
+            phase: start.phase,
+            checks,
+            series,
+            models,
+            source,
+            others: HashMap::new(),
+            samples: HashMap::new(),
+        })
+    }
+
+    /// The series of a repair's prompt. With what samples afresh, one prompt has one new generation a build.
+    fn series_of(&mut self, repair: &Repair<'_>) -> Result<i64, LedgerError> {
+        let key = (sha256(to_json(repair.prompt)), repair.model);
+        if let Some(known) = self.others.get(&key) {
+            return Ok(*known);
+        }
+        let source = &self.source;
+        let found = self.ledger.with("write to", |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let found = series(&transaction, source, &key.0, key.1)?;
+            transaction.commit()?;
+            Ok(found)
+        })?;
+        self.others.insert(key, found);
+        Ok(found)
+    }
+
+    /// The sample of a repair, if it is there already; the build has it from now on.
+    pub fn replay_repair(&mut self, repair: &Repair<'_>) -> Result<Option<Completion>, LedgerError> {
+        let (build, series) = (self.build, self.series_of(repair)?);
+        let found = self.ledger.with("read", |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let sql = format!(
+                "SELECT id, {COMPLETION} FROM samples s WHERE series = ?1 AND number = ?2 ORDER BY copy LIMIT 1"
+            );
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, completion(row, 1)?));
+            let found = transaction.query_row(&sql, params![series, repair.number], read).optional()?;
+            if let Some((id, Some(_))) = &found {
+                look(&transaction, build, repair.index, *id, true)?;
+            }
+            transaction.commit()?;
+            Ok(found)
+        })?;
+        Ok(found.and_then(|(id, completion)| {
+            let completion = completion?;
+            self.samples.insert(repair.index, id);
+            Some(Completion { index: repair.index, ..completion })
+        }))
+    }
+
+    /// Stores the sample of a repair: on the disk when this returns.
+    pub fn arrived_repair(&mut self, repair: &Repair<'_>, completion: &Completion) -> Result<(), LedgerError> {
+        let (build, series) = (self.build, self.series_of(repair)?);
+        let (spec, parent, model) = (&self.spec, self.samples.get(&repair.parent), &self.models[repair.model]);
+        // In its series it has the place that it is found by again.
+        let own = Completion { index: repair.number, ..completion.clone() };
+        let id = self.ledger.with("write to", |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let id = insert(&transaction, (build, spec, Phase::Repair), series, &own)?;
+            transaction.execute("UPDATE samples SET parent = ?2 WHERE id = ?1", params![id, parent])?;
+            look(&transaction, build, repair.index, id, false)?;
+            if let Some(paid) = completion.paid {
+                settle(&transaction, (build, model, id), paid)?;
+            }
+            transaction.commit()?;
+            Ok(id)
+        })?;
+        self.samples.insert(repair.index, id);
+        Ok(())
     }
 
     /// The build's number.
@@ -273,21 +383,23 @@ impl Ledger {
                 return Ok(None);
             };
             let sql = format!(
-                "SELECT l.replayed, m.name, v.candidate, v.verdict, {COMPLETION}
+                "SELECT l.replayed, m.name, v.candidate, v.verdict, l.number, p.number, {COMPLETION}
                  FROM looked_at l JOIN builds b ON b.id = l.build JOIN samples s ON s.id = l.sample
                  JOIN series r ON r.id = s.series JOIN models m ON m.id = r.model
                  LEFT JOIN verdicts v ON v.sample = s.id AND v.checks = b.checks
+                 LEFT JOIN looked_at p ON p.build = l.build AND p.sample = s.parent
                  WHERE l.build = ?1 ORDER BY l.number"
             );
             let mut statement = connection.prepare(&sql)?;
             let rows = statement.query_map([build], |row| {
-                Ok(completion(row, 4)?.map(|completion| -> rusqlite::Result<Recorded> {
+                Ok(completion(row, 6)?.map(|completion| -> rusqlite::Result<Recorded> {
                     let json = |at: usize| -> rusqlite::Result<Value> {
                         let text: Option<String> = row.get(at)?;
                         Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null))
                     };
                     Ok(Recorded {
-                        completion,
+                        completion: Completion { index: row.get(4)?, ..completion },
+                        repairs: row.get(5)?,
                         replayed: row.get(0)?,
                         model: row.get(1)?,
                         candidate: serde_json::from_value(json(2)?).ok(),
@@ -304,33 +416,36 @@ impl Ledger {
     }
 }
 
-/// The series that a build draws from `model`: the newest generation, or one that is newer still.
-fn series(transaction: &Transaction<'_>, start: &Start<'_>, model: &Identity) -> rusqlite::Result<i64> {
+/// The row of a model.
+fn model(transaction: &Transaction<'_>, model: &Identity) -> rusqlite::Result<i64> {
     let identity = to_json(model);
     let digest = sha256(&identity);
     transaction.execute(
         "INSERT INTO models (digest, name, identity) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         params![digest, model.to_string(), identity],
     )?;
-    let model: i64 = transaction.query_row("SELECT id FROM models WHERE digest = ?1", [&digest], |row| row.get(0))?;
-    let prompt = sha256(to_json(start.prompt));
-    let parameters = to_json(start.parameters);
+    transaction.query_row("SELECT id FROM models WHERE digest = ?1", [&digest], |row| row.get(0))
+}
+
+/// The series that a build draws with the prompt of this digest: the newest generation, or one that is newer still.
+fn series(transaction: &Transaction<'_>, source: &Source, prompt: &str, model: usize) -> rusqlite::Result<i64> {
+    let (model, parameters) = (source.models[model], &source.parameters);
     let newest: Option<(i64, i64)> = transaction
         .query_row(
             "SELECT id, generation FROM series WHERE prompt = ?1 AND model = ?2 AND parameters_digest = ?3
              ORDER BY generation DESC LIMIT 1",
-            params![prompt, model, sha256(&parameters)],
+            params![prompt, model, sha256(parameters)],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
     let generation = match newest {
-        Some((id, _)) if !start.afresh => return Ok(id),
+        Some((id, _)) if !source.afresh => return Ok(id),
         Some((_, generation)) => generation + 1,
         None => 0,
     };
     transaction.execute(
         "INSERT INTO series (prompt, model, parameters_digest, parameters, generation) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![prompt, model, sha256(&parameters), parameters, generation],
+        params![prompt, model, sha256(parameters), parameters, generation],
     )?;
     Ok(transaction.last_insert_rowid())
 }

@@ -8,7 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Report, count, printable};
 use crate::event::{Difference, Event, Finished, Status, Verified};
-use crate::verdict::{Outcome, Verdict};
+use crate::explain;
+use crate::verdict::{Class, Outcome, Verdict};
 
 /// How much to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +42,7 @@ struct Progress {
     tokens: usize,
     since: Instant,
     /// How often each failure was seen: the reason shown when no candidate passes.
-    failures: BTreeMap<String, usize>,
+    failures: BTreeMap<(Class, String), usize>,
 }
 
 impl Progress {
@@ -133,12 +134,16 @@ impl Human {
     }
 
     fn verdict(&mut self, candidate: &str, verdict: &Verdict) {
-        self.progress.parsed += usize::from(verdict.conforms());
-        self.progress.compiled += usize::from(verdict.compiles());
-        self.progress.passed += usize::from(verdict.is_pass());
-        if let Some(class) = verdict.class {
-            let code = verdict.code.as_deref().unwrap_or("unknown");
-            *self.progress.failures.entry(format!("{} ({code})", class.as_str())).or_default() += 1;
+        // What was repaired is no independent draw.
+        if candidate.parse().is_ok_and(|number: usize| number <= self.progress.samples) {
+            self.progress.parsed += usize::from(verdict.conforms());
+            self.progress.compiled += usize::from(verdict.compiles());
+            self.progress.passed += usize::from(verdict.is_pass());
+            if let Some(class) = verdict.class {
+                let code = verdict.code.as_deref().unwrap_or("unknown");
+                let kind = (class, format!("{} ({code})", class.as_str()));
+                *self.progress.failures.entry(kind).or_default() += 1;
+            }
         }
         if self.verbosity == Verbosity::Verbose {
             let color = if verdict.is_pass() { GREEN } else { YELLOW };
@@ -192,11 +197,16 @@ impl Human {
                     .map(|(sample, path)| (*sample, path.display().to_string()))
                     .unwrap_or_default();
                 let commit = finished.commit.as_deref().map(|commit| format!(", commit {}", short(commit)));
+                let made = match finished.passed {
+                    0 if sample > self.progress.samples => ", a repair,",
+                    0 => ", as rustc fixed it,",
+                    _ => "",
+                };
                 self.print(
                     GREEN,
                     "Built",
                     &format!(
-                        "{}: {} of {}{} passed; sample {sample} is {path}{} ({:.1} s, {})",
+                        "{}: {} of {}{} passed; sample {sample}{made} is {path}{} ({:.1} s, {})",
                         finished.spec,
                         finished.passed,
                         count(finished.sampled, "sample"),
@@ -216,8 +226,16 @@ impl Human {
                 self.print(RED, "Failed", &format!("{}: {reason} ({:.1} s)", finished.spec, finished.seconds));
                 let mut failures: Vec<_> = std::mem::take(&mut self.progress.failures).into_iter().collect();
                 failures.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
-                for (failure, times) in failures.iter().take(4) {
+                let mut told = Vec::new();
+                for ((class, failure), times) in failures.iter().take(4) {
                     self.print(RED, "", &format!("{times} × {failure}"));
+                    if !told.contains(class) {
+                        told.push(*class);
+                        self.print(RED, "", &format!("    next: {}", explain::next(*class)));
+                    }
+                }
+                if let Some(((class, _), _)) = failures.first() {
+                    self.print(RED, "", &format!("`llmc explain {}` says more", class.as_str()));
                 }
             }
         }
@@ -266,8 +284,8 @@ impl Report for Human {
                 self.progress.tokens += count;
                 self.line.set_message(self.progress.text());
             }
-            Event::Sampled { .. } => {
-                self.progress.sampled += 1;
+            Event::Sampled { index, .. } => {
+                self.progress.sampled += usize::from(*index < self.progress.samples);
                 self.line.set_message(self.progress.text());
             }
             Event::SampleFailed { index, reason, .. } => {
@@ -276,6 +294,17 @@ impl Report for Human {
             Event::Judged { candidate, verdict, .. } => {
                 self.verdict(candidate, verdict);
                 self.line.set_message(self.progress.text());
+            }
+            Event::Repaired { from, passed, repair, .. } => {
+                let by = match repair {
+                    Some((number, of)) => format!("candidate {from} repaired ({number} of {of})"),
+                    None => format!("candidate {from} repaired by rustc's own suggestions"),
+                };
+                let end = if *passed { "it passes" } else { "it fails" };
+                // What cost nothing and came to nothing is told only to who wants all of it.
+                if *passed && normal || self.verbosity == Verbosity::Verbose || normal && repair.is_some() {
+                    self.print(if *passed { GREEN } else { YELLOW }, "Repair", &format!("{by}: {end}"));
+                }
             }
             // Only given candidates can be unjudged: see `Verdicts`.
             Event::Unjudged(unjudged) => self.print(YELLOW, "Unjudged", &unjudged.message),

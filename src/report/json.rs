@@ -44,6 +44,11 @@ fn to_json(event: &Event) -> Value {
             json!({"event": "sample_failed", "spec": spec, "sample": index + 1, "reason": reason})
         }
         Event::Judged { spec, candidate, verdict } => verdict_to_json(spec, candidate, verdict),
+        Event::Repaired { spec, candidate, from, passed, repair } => json!({
+            "event": "repaired", "spec": spec, "candidate": candidate, "from": from,
+            "by": if repair.is_some() { "model" } else { "rustc" }, "passed": passed,
+            "repair": repair.map(|(number, _)| number), "of": repair.map(|(_, of)| of),
+        }),
         Event::Unjudged(unjudged) => json!({
             "event": "error", "code": unjudged.exit, "message": unjudged.message, "causes": [], "hint": "",
             "spec": unjudged.spec, "candidate": unjudged.candidate, "path": unjudged.path, "line": unjudged.line,

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::crates::{Crates, SERVER_FILE, Seat, close};
+use super::insight::{self, Failure, Insight, Judgement};
 use super::{Checks, ValidateError, Validator, judge, proxy};
 use crate::candidate::{Candidate, is_separable};
 use crate::sandbox::{Ending, Limits};
 use crate::spec::Profile;
 use crate::toolchain::{Compile, Compiled, RustcDiagnostic};
-use crate::verdict::{Class, Phase, Verdict};
+use crate::verdict::{Class, Outcome, Phase, Verdict};
 
 /// Into how many parts a crate that breaks the compiler is split.
 const PARTS: usize = 8;
@@ -76,7 +77,7 @@ pub(super) struct Batch<'a, 'v> {
     pub(super) kind: Kind,
     /// Asked before anything is begun.
     pub(super) go_on: &'v dyn Fn() -> Result<(), ValidateError>,
-    pub(super) refuse: &'v mut dyn FnMut(usize, Verdict),
+    pub(super) refuse: &'v mut dyn FnMut(usize, Judgement),
     pub(super) run: &'v mut dyn FnMut(Program<'a>) -> Result<(), ValidateError>,
 }
 
@@ -170,7 +171,7 @@ impl<'a> Batch<'a, '_> {
             let misfits = misfits(&compiled, &source);
             for (number, error) in misfits.into_iter().rev() {
                 let member = members.remove(number);
-                (self.refuse)(member.id, misfit(&error));
+                (self.refuse)(member.id, misfit(&error).into());
             }
             match members[..] {
                 [] => return Ok(Vec::new()),
@@ -205,7 +206,14 @@ impl<'a> Batch<'a, '_> {
 
     fn refuse(&mut self, member: Member<'a>, compiled: &Compiled) {
         let prefix = member.prefix();
-        (self.refuse)(member.id, judge::compile(compiled, &member.places(self.checks, &prefix)));
+        let verdict = judge::compile(compiled, &member.places(self.checks, &prefix));
+        let file = format!("{}{}.rs", prefix.0, self.checks.name);
+        let fix = insight::fix(&member.candidate.source, &file, &compiled.diagnostics);
+        let code = verdict.code.clone().unwrap_or_default();
+        let is_told = verdict.outcome == Outcome::Failed && !verdict.hidden;
+        let failure = is_told.then(|| Failure { code, text: verdict.detail.clone() });
+        let insight = Insight { failure, fix, ..Insight::default() };
+        (self.refuse)(member.id, Judgement { verdict, insight });
     }
 
     /// Refuses the candidates that have errors and takes them out of `members`; says whether there were any.

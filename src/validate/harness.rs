@@ -85,8 +85,13 @@ impl<'a> Render<'a> {
         if !spec.properties.is_empty() {
             self.properties();
         }
+        // What is hidden comes last: nothing that a candidate says in a check that is shown can tell of one that is not.
+        let mut pairs: Vec<_> = self.checks.drain(..).zip(self.runs.drain(..)).collect();
+        pairs.sort_by_key(|(check, _)| check.hidden);
+        let runs: Vec<String>;
+        (self.checks, runs) = pairs.into_iter().unzip();
         self.out.own("\nfn main() {\n    ::llmc_rt::run(&[\n");
-        for run in std::mem::take(&mut self.runs) {
+        for run in runs {
             self.out.own(&format!("        ::llmc_rt::Check {{ run: || {run} }},\n"));
         }
         self.out.own("    ])\n}\n");

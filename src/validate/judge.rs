@@ -2,7 +2,8 @@
 
 use super::crates::CHECKS_FILE;
 use super::harness::{Check, Harness};
-use super::protocol::Report;
+use super::insight::{Failure, Insight, Judgement};
+use super::protocol::{Report, Reported};
 use crate::sandbox::Ending;
 use crate::spec::Profile;
 use crate::toolchain::{Compiled, RustcDiagnostic};
@@ -12,13 +13,6 @@ use crate::verdict::{Class, Outcome, Phase, Verdict};
 const DETAIL: usize = 4 << 10;
 /// Compiler errors quoted.
 const ERRORS: usize = 3;
-/// rustc's codes for names that do not exist and calls with arguments that do not.
-const HALLUCINATIONS: [&str; 27] = [
-    "E0026", "E0027", "E0050", "E0061", "E0107", "E0220", "E0405", "E0407", "E0412", "E0422", "E0423", "E0424",
-    "E0425", "E0426", "E0432", "E0433", "E0437", "E0438", "E0531", "E0532", "E0559", "E0560", "E0576", "E0599",
-    "E0609", "E0610", "E0635",
-];
-
 /// Folders whose names mean nothing outside, and the way from a panic in the checks to the spec.
 pub(super) struct Places<'a> {
     /// What the names of the candidate's files begin with.
@@ -63,9 +57,9 @@ pub(super) fn compile(compiled: &Compiled, places: &Places<'_>) -> Verdict {
     let code = errors.iter().find_map(|error| error.code.clone());
     let first = errors.first().and_then(|error| error.code.as_deref());
     let class = match first {
-        Some(code) if HALLUCINATIONS.contains(&code) => Class::Hallucination,
         _ if errors.first().is_some_and(|error| error.message.starts_with("cannot find ")) => Class::Hallucination,
-        _ => Class::Miscompile,
+        Some(code) => Class::of_rustc(code),
+        None => Class::Miscompile,
     };
     let detail = match &errors[..] {
         [] => compiled.other.clone(),
@@ -85,6 +79,28 @@ pub(super) fn compile(compiled: &Compiled, places: &Places<'_>) -> Verdict {
     verdict
 }
 
+/// What of a run may be told to a model: nothing of a check that is hidden, not even that there is one.
+///
+/// Checks that are hidden come last, so nothing that the candidate said in one that is shown can tell of them.
+pub(super) fn shown(checks: &[Check], report: &Report, verdict: &Verdict, places: &Places<'_>) -> Insight {
+    let is_shown = |reported: &&Reported| !checks[reported.number].hidden;
+    let all = checks.iter().filter(|check| !check.hidden).count();
+    let passed = report.checks.iter().filter(is_shown).filter(|check| check.holds).count();
+    let failed = report.checks.iter().filter(is_shown).find(|check| !check.holds);
+    let failure = match failed {
+        Some(failed) => {
+            let check = &checks[failed.number];
+            Some(Failure { code: check.code.clone(), text: detail(check, &places.plain(&failed.text)) })
+        }
+        // The process ended in a check that is shown.
+        None if !verdict.is_pass() && !verdict.hidden => {
+            Some(Failure { code: verdict.code.clone().unwrap_or_default(), text: verdict.detail.clone() })
+        }
+        None => None,
+    };
+    Insight { shown: Some((passed, all)), failure, ..Insight::default() }
+}
+
 /// The verdict on a run of all checks.
 pub(super) fn run(checks: &[Check], report: &Report, ending: Ending, stderr: &str, places: &Places<'_>) -> Verdict {
     let passed = report.checks.iter().filter(|check| check.holds).count();
@@ -99,7 +115,7 @@ pub(super) fn run(checks: &[Check], report: &Report, ending: Ending, stderr: &st
         return counted(Verdict::failed(check.phase, Class::Misinterpretation, &check.code, detail), check);
     }
     if report.is_complete && ending == Ending::Exited(0) {
-        let phase = checks.last().map_or(Phase::Compile, |check| check.phase);
+        let phase = checks.iter().map(|check| check.phase).max().unwrap_or(Phase::Compile);
         let notes = checks.iter().zip(&report.checks).filter(|(_, reported)| !reported.text.is_empty());
         let notes: Vec<String> = notes.map(|(check, reported)| format!("{}: {}", check.code, reported.text)).collect();
         return Verdict { detail: bounded(&notes.join("\n")), ..Verdict::passed(phase, checks.len()) };
@@ -163,13 +179,15 @@ fn differs(checks: &[Check], at: usize, what: &str) -> Verdict {
     Verdict { checks: Some((checks.len() - 1, checks.len())), hidden: check.hidden, ..verdict }
 }
 
-/// The verdict on a candidate that passed in another profile before.
-pub(super) fn in_profile(profile: Profile, verdict: Verdict) -> Verdict {
+/// What was found of a candidate that passed in another profile before.
+pub(super) fn in_profile(profile: Profile, Judgement { verdict, insight }: Judgement) -> Judgement {
     let build = match profile {
         Profile::Debug => "debug",
         Profile::Release => "release",
     };
-    Verdict { detail: bounded(&format!("only in a {build} build\n{}", verdict.detail)), ..verdict }
+    let only = |text: &str| bounded(&format!("only in a {build} build\n{text}"));
+    let failure = insight.failure.map(|failure| Failure { text: only(&failure.text), ..failure });
+    Judgement { verdict: Verdict { detail: only(&verdict.detail), ..verdict }, insight: Insight { failure, ..insight } }
 }
 
 fn detail(check: &Check, text: &str) -> String {

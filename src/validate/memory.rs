@@ -13,6 +13,7 @@ use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
+use super::insight::Judgement;
 use super::{Checks, Validator};
 use crate::candidate::Candidate;
 use crate::digest::sha256;
@@ -27,7 +28,7 @@ const LARGEST: u64 = 16 << 20;
 #[derive(Serialize, Deserialize)]
 struct Line {
     candidate: String,
-    verdict: Verdict,
+    judgement: Judgement,
 }
 
 /// The part of a [`Line`] that tells whose it is.
@@ -49,14 +50,14 @@ pub(super) struct Store {
 
 impl Validator {
     /// The verdicts that are known.
-    pub(super) fn remembered(&self, checks: &Checks, candidates: &[&Candidate]) -> Vec<Option<Verdict>> {
+    pub(super) fn remembered(&self, checks: &Checks, candidates: &[&Candidate]) -> Vec<Option<Judgement>> {
         if self.afresh {
             return vec![None; candidates.len()];
         }
         let mut memory = checks.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let store = memory.get_or_insert_with(|| Store::read(self.file(checks), LARGEST));
         let digests: Vec<String> = candidates.iter().map(|candidate| sha256(&candidate.source)).collect();
-        store.verdicts(&digests)
+        store.judgements(&digests)
     }
 
     fn file(&self, checks: &Checks) -> PathBuf {
@@ -64,10 +65,10 @@ impl Validator {
     }
 
     /// Keeps verdicts. That it could not is no reason to fail: they are found again.
-    pub(super) fn remember(&self, checks: &Checks, judged: &[(usize, &Candidate)], verdicts: &[Option<Verdict>]) {
+    pub(super) fn remember(&self, checks: &Checks, judged: &[(usize, &Candidate)], judgements: &[Option<Judgement>]) {
         let lasting = judged.iter().filter_map(|(id, candidate)| {
-            let verdict = verdicts[*id].clone().filter(is_lasting)?;
-            Some(Line { candidate: sha256(&candidate.source), verdict })
+            let judgement = judgements[*id].clone().filter(|judgement| is_lasting(&judgement.verdict))?;
+            Some(Line { candidate: sha256(&candidate.source), judgement })
         });
         let lines: Vec<Line> = lasting.collect();
         let mut memory = checks.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,19 +105,19 @@ impl Store {
     }
 
     /// The verdicts on candidates of these digests.
-    fn verdicts(&self, digests: &[String]) -> Vec<Option<Verdict>> {
+    fn judgements(&self, digests: &[String]) -> Vec<Option<Judgement>> {
         let places: Vec<Option<(u64, u32)>> =
             digests.iter().map(|digest| self.places.get(&key(digest)?).copied()).collect();
         let file = if places.iter().any(Option::is_some) { File::open(&self.path).ok() } else { None };
-        let verdict = |digest: &String, place: Option<(u64, u32)>| {
+        let judgement = |digest: &String, place: Option<(u64, u32)>| {
             let (start, length) = place?;
             let mut text = vec![0; length as usize];
             file.as_ref()?.read_exact_at(&mut text, start).ok()?;
             let line: Line = serde_json::from_slice(&text).ok()?;
             // Another process may have begun the file anew.
-            (line.candidate == *digest).then_some(line.verdict)
+            (line.candidate == *digest).then_some(line.judgement)
         };
-        digests.iter().zip(places).map(|(digest, place)| verdict(digest, place)).collect()
+        digests.iter().zip(places).map(|(digest, place)| judgement(digest, place)).collect()
     }
 
     /// Adds lines to the file.
@@ -166,7 +167,7 @@ mod tests {
     use crate::verdict::Phase;
 
     fn line(number: usize) -> Line {
-        Line { candidate: sha256(number.to_string()), verdict: Verdict::passed(Phase::Test, number) }
+        Line { candidate: sha256(number.to_string()), judgement: Verdict::passed(Phase::Test, number).into() }
     }
 
     fn digests(numbers: std::ops::Range<usize>) -> Vec<String> {
@@ -185,10 +186,10 @@ mod tests {
             store.keep(&lines).unwrap();
             assert!(std::fs::metadata(&path).unwrap().len() <= LARGEST);
             assert!(store.places.len() <= LARGEST as usize / shortest, "{} of step {step}", store.places.len());
-            let last = store.verdicts(&digests(step * 10..step * 10 + 10));
-            assert_eq!(last, lines.into_iter().map(|line| Some(line.verdict)).collect::<Vec<_>>());
+            let last = store.judgements(&digests(step * 10..step * 10 + 10));
+            assert_eq!(last, lines.into_iter().map(|line| Some(line.judgement)).collect::<Vec<_>>());
         }
-        assert_eq!(store.verdicts(&digests(0..1)), [None]);
+        assert_eq!(store.judgements(&digests(0..1)), [None]);
         // Whoever comes later knows as much.
         let later = Store::read(path, LARGEST);
         assert_eq!((later.places, later.end), (store.places, store.end));
@@ -203,7 +204,7 @@ mod tests {
         // Another one adds, then begins anew.
         Store::read(path.clone(), 1 << 20).keep(&[line(3)]).unwrap();
         store.keep(&[line(4)]).unwrap();
-        let known = |store: &Store| store.verdicts(&digests(1..5)).iter().map(Option::is_some).collect::<Vec<_>>();
+        let known = |store: &Store| store.judgements(&digests(1..5)).iter().map(Option::is_some).collect::<Vec<_>>();
         assert_eq!(known(&store), [true, true, false, true]);
         assert_eq!(known(&Store::read(path.clone(), 1 << 20)), [true; 4]);
         Store::read(path.clone(), 10).keep(&[line(4)]).unwrap();

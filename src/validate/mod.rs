@@ -9,6 +9,7 @@ mod check;
 mod crates;
 mod deps;
 mod harness;
+mod insight;
 mod judge;
 mod memory;
 mod protocol;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use deps::{DepsError, Locked};
 pub use harness::{Check, Harness, render};
+pub use insight::{Failure, Fixed, Insight, Judgement};
 pub use proxy::{LOST, library, server};
 pub use queue::{Judged, Program, Queue, Slots, Supply};
 pub use source_map::SourceMap;
@@ -44,7 +46,7 @@ use crate::toolchain::{Compile, Compiled, Toolchain};
 use crate::verdict::{Phase, Verdict};
 
 /// Raised when what is judged otherwise than before is not to be seen in the texts that verdicts depend on.
-const ENGINE: u32 = 2;
+const ENGINE: u32 = 3;
 
 /// What the checks are linked with: files of the crate `llmc_rt`.
 const RUNTIME: [(&str, &str); 7] = [
@@ -155,7 +157,7 @@ impl Checks {
 }
 
 /// What was found of the candidate with this number.
-type Found = (usize, Result<Passed, Verdict>);
+type Found = (usize, Result<Passed, Judgement>);
 
 impl Validator {
     /// A validator that keeps what can be used again in `cache` and its private folders in `work`.
@@ -256,53 +258,64 @@ impl Validator {
     /// # Errors
     /// As [`Validator::judge`].
     pub fn judge_all(&self, checks: &Checks, candidates: &[&Candidate]) -> Result<Vec<Verdict>, ValidateError> {
+        let judgements = self.judge_closely(checks, candidates)?;
+        Ok(judgements.into_iter().map(|judgement| judgement.verdict).collect())
+    }
+
+    /// As [`Validator::judge_all`], with what is known beside the verdicts.
+    ///
+    /// # Errors
+    /// As [`Validator::judge`].
+    pub fn judge_closely(&self, checks: &Checks, candidates: &[&Candidate]) -> Result<Vec<Judgement>, ValidateError> {
         self.judge_until(checks, candidates, &AtomicBool::new(false))
     }
 
-    /// [`Validator::judge_all`], but for `stop`: once it is set nothing new is begun.
+    /// [`Validator::judge_closely`], but for `stop`: once it is set nothing new is begun.
     fn judge_until(
         &self,
         checks: &Checks,
         candidates: &[&Candidate],
         stop: &AtomicBool,
-    ) -> Result<Vec<Verdict>, ValidateError> {
-        let mut verdicts = self.remembered(checks, candidates);
-        let unknown = |verdicts: &[Option<Verdict>]| -> Vec<(usize, &Candidate)> {
-            let unknown = verdicts.iter().enumerate().filter(|(_, verdict)| verdict.is_none());
+    ) -> Result<Vec<Judgement>, ValidateError> {
+        let mut judged = self.remembered(checks, candidates);
+        let unknown = |judged: &[Option<Judgement>]| -> Vec<(usize, &Candidate)> {
+            let unknown = judged.iter().enumerate().filter(|(_, judgement)| judgement.is_none());
             unknown.map(|(id, _)| (id, candidates[id])).collect()
         };
-        let news = unknown(&verdicts);
+        let news = unknown(&judged);
         if !news.is_empty() {
             let judge = if checks.harness.checks.is_empty() { None } else { self.judge_program(checks)? };
             let kind = if judge.is_some() { Kind::Server } else { Kind::Checks };
             let mut passed: Vec<Option<Passed>> = vec![None; candidates.len()];
             for profile in &checks.spec.policy.profiles {
-                let left = unknown(&verdicts);
+                let left = unknown(&judged);
                 if left.is_empty() {
                     break;
                 }
                 let found = self.judge_in(checks, judge.as_deref(), kind, *profile, left, stop)?;
                 for (id, result) in found {
                     match (result, &passed[id]) {
-                        (Err(verdict), None) => verdicts[id] = Some(verdict),
-                        (Err(verdict), Some(_)) => verdicts[id] = Some(judge::in_profile(*profile, verdict)),
+                        (Err(judgement), None) => judged[id] = Some(judgement),
+                        (Err(judgement), Some(_)) => judged[id] = Some(judge::in_profile(*profile, judgement)),
                         (Ok(now), Some(before)) => {
                             if let Some(at) = protocol::first_difference(&before.answers, &now.answers) {
-                                verdicts[id] = Some(judge::unlike(&checks.harness.checks, at));
+                                judged[id] = Some(judge::unlike(&checks.harness.checks, at).into());
                             }
                         }
                         (Ok(now), None) => passed[id] = Some(now),
                     }
                 }
             }
-            for (verdict, passed) in verdicts.iter_mut().zip(passed) {
-                if let (None, Some(passed)) = (&verdict, passed) {
-                    *verdict = Some(passed.verdict);
+            for (judgement, passed) in judged.iter_mut().zip(passed) {
+                if let (None, Some(passed)) = (&judgement, passed) {
+                    let behaviour = insight::behaviour(&passed.answers);
+                    let insight = Insight { behaviour, shown: passed.shown, ..Insight::default() };
+                    *judgement = Some(Judgement { verdict: passed.verdict, insight });
                 }
             }
-            self.remember(checks, &news, &verdicts);
+            self.remember(checks, &news, &judged);
         }
-        Ok(verdicts.into_iter().map(|verdict| verdict.expect("every candidate was judged")).collect())
+        Ok(judged.into_iter().map(|judgement| judgement.expect("every candidate was judged")).collect())
     }
 
     /// What candidates do when they are compiled in this way: each exactly once, in any order.
@@ -323,14 +336,17 @@ impl Validator {
             profile,
             kind,
             go_on: &go_on,
-            refuse: &mut |id, verdict| refused.push((id, Err(verdict))),
+            refuse: &mut |id, judgement| refused.push((id, Err(judgement))),
             run: &mut |program| {
                 let mut runner = Runner::new(checks, judge, &program, self.run_limits)?;
                 for (number, member) in program.members.iter().enumerate() {
                     go_on()?;
                     let result = match program.file {
                         Some(_) => self.run_member(checks, &mut runner, &program, number)?,
-                        None => Ok(Passed { verdict: Verdict::passed(Phase::Compile, 0), answers: Vec::new() }),
+                        None => {
+                            let verdict = Verdict::passed(Phase::Compile, 0);
+                            Ok(Passed { verdict, shown: None, answers: Vec::new() })
+                        }
                     };
                     ran.push((member.id, result));
                 }

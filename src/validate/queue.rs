@@ -5,6 +5,7 @@
 //! queue may be fed for ever. Never more is under way than there are [`Slots`].
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::{Checks, ValidateError, Validator};
+use super::{Checks, Insight, Judgement, ValidateError, Validator};
 use crate::candidate::{self, Candidate};
 use crate::digest::sha256;
 use crate::verdict::Verdict;
@@ -49,6 +50,12 @@ impl Program {
     /// The program that a candidate is. Parses it.
     pub fn of(candidate: &Candidate) -> Self {
         Self(sha256(candidate::normalised(candidate)))
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
     }
 }
 
@@ -92,8 +99,17 @@ pub struct Judged {
     pub id: usize,
     /// What was found.
     pub verdict: Verdict,
+    /// What is known beside it.
+    pub insight: Insight,
     /// The candidate, submitted earlier, that is the same program and that was judged in its place.
     pub same_as: Option<usize>,
+}
+
+impl Judged {
+    fn new(id: usize, judgement: &Judgement, same_as: Option<usize>) -> Self {
+        let Judgement { verdict, insight } = judgement.clone();
+        Self { id, verdict, insight, same_as }
+    }
 }
 
 /// Judges candidates of one spec on threads of its own, in batches.
@@ -143,7 +159,7 @@ struct Waiting {
 #[derive(Debug)]
 struct Known {
     first: usize,
-    verdict: Option<Verdict>,
+    judgement: Option<Judgement>,
     others: Vec<usize>,
 }
 
@@ -187,14 +203,13 @@ impl Queue {
         self.outstanding += 1;
         let mut state = self.shared.lock();
         match state.programs.get_mut(&program) {
-            Some(Known { first, verdict: Some(verdict), .. }) => {
-                let judged = Judged { id, verdict: verdict.clone(), same_as: Some(*first) };
+            Some(Known { first, judgement: Some(judgement), .. }) => {
                 // The receiver is ours.
-                let _ = self.shared.results.send(Ok(judged));
+                let _ = self.shared.results.send(Ok(Judged::new(id, judgement, Some(*first))));
             }
             Some(known) => known.others.push(id),
             None => {
-                state.programs.insert(program.clone(), Known { first: id, verdict: None, others: Vec::new() });
+                state.programs.insert(program.clone(), Known { first: id, judgement: None, others: Vec::new() });
                 state.waiting.push(Waiting { id, program, candidate });
                 state.last = Some(Instant::now());
                 drop(state);
@@ -271,7 +286,7 @@ impl Shared {
             // Whoever waits for these verdicts would wait for ever if a bug ended this thread.
             let judge = AssertUnwindSafe(|| self.validator.judge_until(&self.checks, &candidates, &self.stop));
             match catch_unwind(judge).unwrap_or(Err(ValidateError::Panicked)) {
-                Ok(verdicts) => self.tell(batch, verdicts),
+                Ok(judgements) => self.tell(batch, judgements),
                 Err(error) => {
                     // The receiver may be gone.
                     let _ = self.results.send(Err(error));
@@ -321,18 +336,18 @@ impl Shared {
         (!batch.is_empty()).then_some(batch)
     }
 
-    fn tell(&self, batch: Vec<Waiting>, verdicts: Vec<Verdict>) {
+    fn tell(&self, batch: Vec<Waiting>, judgements: Vec<Judgement>) {
         let mut state = self.lock();
-        for (waiting, verdict) in batch.into_iter().zip(verdicts) {
+        for (waiting, judgement) in batch.into_iter().zip(judgements) {
             let known = state.programs.get_mut(&waiting.program).expect("a program that waits is known");
             let first = waiting.id;
             let others = std::mem::take(&mut known.others);
-            known.verdict = Some(verdict.clone());
+            known.judgement = Some(judgement.clone());
             state.judged.push_back(waiting.program);
             let all = std::iter::once((first, None)).chain(others.into_iter().map(|id| (id, Some(first))));
             for (id, same_as) in all {
                 // The receiver may be gone.
-                let _ = self.results.send(Ok(Judged { id, verdict: verdict.clone(), same_as }));
+                let _ = self.results.send(Ok(Judged::new(id, &judgement, same_as)));
             }
         }
         while state.judged.len() > REMEMBERED

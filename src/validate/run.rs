@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::batch::{Kind, Member, Program};
+use super::insight::Judgement;
 use super::protocol::{self, Report};
 use super::replay::Record;
 use super::{Checks, ValidateError, Validator, is_out_of_time, judge, proxy};
@@ -26,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Passed {
     pub(super) verdict: Verdict,
+    /// Of the checks that models are shown: how many pass, of how many.
+    pub(super) shown: Option<(usize, usize)>,
     /// Of its answers in each check.
     pub(super) answers: Vec<protocol::Answers>,
 }
@@ -106,29 +109,29 @@ impl Validator {
         runner: &mut Runner,
         program: &Program<'_>,
         number: usize,
-    ) -> Result<Result<Passed, Verdict>, ValidateError> {
+    ) -> Result<Result<Passed, Judgement>, ValidateError> {
         let member = &program.members[number];
         let first = self.run(checks, runner, program, number, Order::Forward)?;
-        let verdict = verdict(checks, member, program.kind, &first);
+        let Judgement { verdict, insight } = judgement(checks, member, program.kind, &first);
         if !verdict.is_pass() {
-            return Ok(Err(verdict));
+            return Ok(Err(Judgement { verdict, insight }));
         }
         let answers = |run: &Run| run.report.checks.iter().map(|check| check.answers).collect::<Vec<_>>();
         if let Some(record) = Record::read(first.report.record.clone())
             && self.answers_alike(runner, number, &record)?
         {
-            return Ok(Ok(Passed { verdict, answers: answers(&first) }));
+            return Ok(Ok(Passed { verdict, shown: insight.shown, answers: answers(&first) }));
         }
         let second = self.run(checks, runner, program, number, Order::Reverse)?;
-        let again = self::verdict(checks, member, program.kind, &second);
+        let again = judgement(checks, member, program.kind, &second).verdict;
         if !again.is_pass() {
-            return Ok(Err(judge::flaky(again)));
+            return Ok(Err(judge::flaky(again).into()));
         }
         let (answers, others) = (answers(&first), answers(&second));
         if let Some(at) = protocol::first_difference(&answers, &others) {
-            return Ok(Err(judge::inconstant(&checks.harness.checks, at)));
+            return Ok(Err(judge::inconstant(&checks.harness.checks, at).into()));
         }
-        Ok(Ok(Passed { verdict, answers }))
+        Ok(Ok(Passed { verdict, shown: insight.shown, answers }))
     }
 
     /// Whether the calls of a run that are made again, in another process and order, get the same answers. Where not,
@@ -182,11 +185,12 @@ fn hasty(limits: Limits) -> Limits {
     Limits { cpu: half(limits.cpu), wall: half(limits.wall), ..limits }
 }
 
-fn verdict(checks: &Checks, member: &Member<'_>, kind: Kind, run: &Run) -> Verdict {
+fn judgement(checks: &Checks, member: &Member<'_>, kind: Kind, run: &Run) -> Judgement {
     let prefix = member.prefix();
     let places = member.places(checks, &prefix);
     let verdict = judge::run(&checks.harness.checks, &run.report, run.ending, &run.stderr, &places);
-    Verdict { cooperative: kind == Kind::Checks, ..verdict }
+    let insight = judge::shown(&checks.harness.checks, &run.report, &verdict, &places);
+    Judgement { verdict: Verdict { cooperative: kind == Kind::Checks, ..verdict }, insight }
 }
 
 fn run_once(

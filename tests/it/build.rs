@@ -130,6 +130,11 @@ fn when_none_passes_the_reasons_are_told_and_nothing_is_written() {
     );
     assert!(run.stderr.contains("1 × hallucination (E0425)"), "{run}");
     assert!(run.stderr.contains("`llmc show double --samples`"), "{run}");
+    // Each class with its next step.
+    for class in ["misinterpretation", "hallucination"] {
+        let next = llmc::explain::find(class).unwrap().next;
+        assert!(run.stderr.contains(&format!("next: {next}")), "{run}");
+    }
     assert!(!env.path("generated").exists());
     let shown = env.llmc(&["show", "double", "--samples"]).expect(0);
     assert!(shown.stdout.contains(": misinterpretation (property-even); temperature 0.8"), "{shown}");
@@ -149,13 +154,41 @@ fn stop_first_ends_at_the_first_that_passes() {
     assert!(started.elapsed() < Duration::from_secs(15), "it waited for the others");
 }
 
+/// Right on the examples, even on all inputs, and something else on large ones.
+const OTHER: &str = "```rust\npub fn double(n: i32) -> i32 { if n > 1000 { 0 } else { n * 2 } }\n```";
+
+/// Builds with eight samples of which all but the first so many take so long; whether it was done before that.
+fn agree(at_once: usize, other: bool, slow: Duration) -> (serde_json::Value, bool) {
+    let server = Server::answering(move |_, number| {
+        let reply = Reply::chat(if other && number == 1 { OTHER } else { RIGHT });
+        reply.after(if number < at_once { Duration::ZERO } else { slow })
+    });
+    let env = TestEnv::with_server(&server.url);
+    env.write("specs/double.yaml", SPEC);
+    let started = Instant::now();
+    let run = env.llmc(&["build", "-n", "8", "--message-format", "json"]).expect(0);
+    let provenance: serde_json::Value = serde_json::from_str(&env.read("generated/provenance/double.json")).unwrap();
+    let byproducts = provenance["predicate"]["runDetails"]["byproducts"].as_array().unwrap();
+    let statistics = byproducts.iter().find(|one| one["name"] == "statistics").unwrap();
+    assert_eq!(statistics["annotations"]["pass_rate"]["fixed"], false);
+    (run.finished()["sampled"].clone(), started.elapsed() < slow)
+}
+
+#[test]
+fn unless_told_otherwise_a_build_ends_when_it_is_settled_which_behaviour_leads() {
+    assert_eq!(agree(4, false, Duration::from_secs(60)), (4.into(), true));
+    // Both pass, and differ on inputs that the property generates: three to one settles nothing, six to one does.
+    assert_eq!(agree(4, true, Duration::from_secs(2)), (8.into(), false));
+    assert_eq!(agree(7, true, Duration::from_secs(60)), (7.into(), true));
+}
+
 #[test]
 fn sixteen_samples_from_a_slow_server_are_drawn_at_once() {
     let server = Server::answering(|_, _| Reply::chat(RIGHT).after(Duration::from_secs(2)));
     let env = TestEnv::with_server(&server.url);
     env.write("specs/double.yaml", SPEC);
     // The check of the spec comes before the first request and is not the server's time.
-    let run = env.llmc(&["build", "-n", "16", "--message-format", "json"]).expect(0);
+    let run = env.llmc(&["build", "-n", "16", "--stop", "all", "--message-format", "json"]).expect(0);
     assert_eq!(run.finished()["sampled"], 16);
     assert_eq!(server.most_at_once(), 16);
 }

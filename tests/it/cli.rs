@@ -162,3 +162,21 @@ fn specs_that_use_each_other_or_nothing_are_refused() {
     let run = env.llmc(&["build"]).expect(2);
     assert!(run.stderr.contains("these specs use each other in a circle: double, other"), "{run}");
 }
+
+#[test]
+fn every_class_and_code_is_explained_and_an_unknown_one_gets_the_nearest() {
+    let env = TestEnv::empty();
+    let list = env.llmc(&["explain"]).expect(0).stdout;
+    for code in ["hallucination", "drift", "cut-off", "policy-path", "example-N"] {
+        assert!(list.lines().any(|line| line.starts_with(code)), "{list}");
+    }
+    let told = env.llmc(&["explain", "misinterpretation"]).expect(0).stdout;
+    assert!(told.contains("what llmc does:") && told.contains("what you can do:"), "{told}");
+    let told = env.llmc(&["explain", "error[E0599]"]).expect(0).stdout;
+    assert!(told.contains("class hallucination") && told.contains("rustc --explain E0599"), "{told}");
+    let event = env.llmc(&["explain", "test-keeps_digits", "--message-format", "json"]).expect(0).events().remove(0);
+    assert_eq!((&event["event"], &event["class"]), (&"explanation".into(), &"misinterpretation".into()));
+    let refused = env.llmc(&["explain", "halucination"]).expect(1);
+    assert!(refused.stderr.contains("did you mean `hallucination`?"), "{refused}");
+    env.llmc(&["explain", "zzz"]).expect(1);
+}

@@ -24,7 +24,7 @@ examples:
     returns: 4
   - call: double(3)
     returns: 6
-sampling: { samples: 8 }
+sampling: { samples: 8, stop: all }
 "#;
 
 const RIGHT: &str = "```rust\npub fn double(n: i32) -> i32 { n * 2 }\n```";

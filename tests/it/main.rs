@@ -27,6 +27,8 @@ mod providers_cli;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod proxy;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod repair;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod replies;
 mod repo;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -27,7 +27,8 @@ properties:
 "#;
 
 const RIGHT: &str = "pub fn double(n: i32) -> i32 { n * 2 }";
-const SQUARE: &str = "pub fn double(n: i32) -> i32 { n * n }";
+/// Right on all that is shown.
+const SQUARE: &str = "pub fn double(n: i32) -> i32 { if n == 21 { 0 } else { n * 2 } }";
 const BROKEN: &str = "pub fn double(n: i32) -> i32 { m + n }";
 const DENIED: &str = "pub fn double(n: i32) -> i32 { std::fs::read(\"x\").map_or(n, |_| n) * 2 }";
 
