@@ -17,7 +17,7 @@ use crate::error::{Error, ExitCode};
 use crate::event::{Event, Finished, Status};
 use crate::freeze::{self, ArtifactInput, FileText, Freshness, Inputs, Module};
 use crate::ledger::{Ending, Phase, Start};
-use crate::model::Finish;
+use crate::model::{Finish, ModelError};
 use crate::options::Plan;
 use crate::prompt::Prompt;
 use crate::provenance::{
@@ -594,10 +594,13 @@ fn none_passed(spec: &Spec, samples: &Samples, models: &[String]) -> Error {
         .hint("what was drawn is kept, and the next build goes on from it: `llmc show --samples`");
     }
     if samples.unstored {
-        return Error::new(
+        let error = Error::new(
             ExitCode::Internal,
             format!("`{name}`: sampling was stopped, since samples could not be stored; none of {drawn} passed"),
         );
+        // Where it was a sample itself that could not be stored the log says why.
+        let unrecorded = samples.lost.iter().find(|(_, error)| matches!(error, ModelError::Unrecorded(_)));
+        return unrecorded.into_iter().fold(error, |error, (_, cause)| error.cause(cause.clone()));
     }
     let replayed = samples.list.iter().filter(|sample| sample.replayed).count();
     let mut error = Error::new(ExitCode::NoCandidate, format!("none of {drawn} candidates of `{name}` passed"));
