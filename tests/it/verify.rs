@@ -184,7 +184,8 @@ async fn mutate(count: usize, seed: u64) {
         }
     }
     assert_eq!(copied.verify().await, BTreeSet::new());
-    println!("{count} changes, {passed_over} of them without a meaning");
+    // Comments and layout of the specs: a small part of all.
+    assert!(passed_over * 5 < count, "{passed_over} of {count} changes were passed over");
 }
 
 #[tokio::test]

@@ -258,7 +258,7 @@ pub(super) fn process() -> Vec<Case> {
     vec![
         Case::double("a loop", "loop {}").both(TIMEOUT),
         Case::double("a loop that yields", "loop { std::thread::yield_now() }").both(TIMEOUT),
-        Case::double("a loop at the end", "if n == -21 { loop {} }\nn * 2").both("test/timeout/resource/example-3"),
+        Case::double("a loop at the end", "if n == -21 { loop {} }\nn * 2").both("property/timeout/resource/property-twice"),
         Case::double("a loop in the property", "if n > 100 { loop {} }\nn * 2").both("property/timeout/resource/property-twice"),
         Case::double("a sleep", "std::thread::sleep(std::time::Duration::from_secs(600)); n * 2").both(TIMEOUT),
         Case::double("a lock that it holds itself", "let lock = std::sync::Mutex::new(n); let held = lock.lock().unwrap(); let again = *lock.lock().unwrap(); *held + again")
