@@ -16,7 +16,7 @@ use crate::candidate::{self, Candidate};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
 use crate::event::{Difference, Event, Verified};
-use crate::freeze::{self, ArtifactInput, FileText};
+use crate::freeze::{self, ArtifactInput, FileText, Module};
 use crate::provenance::{Fixer, PolicyRecord, Provenance, ProvenanceError};
 use crate::repo::Repo;
 use crate::validate::{self, ValidateError, Validator};
@@ -315,16 +315,21 @@ fn judge(
 fn crate_differences(workspace: &Workspace, specs: &[Loaded]) -> Result<Vec<Difference>, Error> {
     let mut differences = Vec::new();
     let mut expected: BTreeSet<String> = BTreeSet::new();
-    // A record that can't be read was told of already.
-    if let Ok(modules) = freeze::modules_on_disk(workspace) {
-        for (path, text) in freeze::crate_files(&modules)? {
-            let is_same = read(workspace, &path)?.is_some_and(|bytes| unix(&bytes) == text);
-            if !is_same {
-                differences.push(Difference {
-                    path: path.clone(),
-                    message: "is not what the artifacts give; `llmc build` writes it anew".to_owned(),
-                });
-            }
+    // Where a record can't be read, which was told of already, the specs say as much.
+    let modules = freeze::modules_on_disk(workspace).unwrap_or_else(|_| {
+        let is_there = |one: &&Loaded| workspace.path(&paths::code(&one.spec.name)).is_file();
+        let module = |one: &Loaded| Module { name: one.spec.name.clone(), dependencies: one.spec.dependencies.clone() };
+        let mut modules: Vec<Module> = specs.iter().filter(is_there).map(module).collect();
+        modules.sort_by(|one, other| one.name.cmp(&other.name));
+        modules
+    });
+    for (path, text) in freeze::crate_files(&modules)? {
+        let is_same = read(workspace, &path)?.is_some_and(|bytes| unix(&bytes) == text);
+        if !is_same {
+            differences.push(Difference {
+                path: path.clone(),
+                message: "is not what the artifacts give; `llmc build` writes it anew".to_owned(),
+            });
         }
     }
     expected.extend([paths::MANIFEST.to_owned(), paths::CRATE_ROOT.to_owned()]);
