@@ -158,7 +158,7 @@ fn stop_first_ends_at_the_first_that_passes() {
 const OTHER: &str = "```rust\npub fn double(n: i32) -> i32 { if n > 1000 { 0 } else { n * 2 } }\n```";
 
 /// Builds with eight samples of which all but the first so many take so long; whether it was done before that.
-fn agree(at_once: usize, other: bool, slow: Duration) -> (serde_json::Value, bool) {
+fn agree(at_once: usize, other: bool, slow: Duration) -> (u64, bool) {
     let server = Server::answering(move |_, number| {
         let reply = Reply::chat(if other && number == 1 { OTHER } else { RIGHT });
         reply.after(if number < at_once { Duration::ZERO } else { slow })
@@ -171,15 +171,18 @@ fn agree(at_once: usize, other: bool, slow: Duration) -> (serde_json::Value, boo
     let byproducts = provenance["predicate"]["runDetails"]["byproducts"].as_array().unwrap();
     let statistics = byproducts.iter().find(|one| one["name"] == "statistics").unwrap();
     assert_eq!(statistics["annotations"]["pass_rate"]["fixed"], false);
-    (run.finished()["sampled"].clone(), started.elapsed() < slow)
+    (run.finished()["sampled"].as_u64().unwrap(), started.elapsed() < slow)
 }
 
 #[test]
 fn unless_told_otherwise_a_build_ends_when_it_is_settled_which_behaviour_leads() {
-    assert_eq!(agree(4, false, Duration::from_secs(60)), (4.into(), true));
-    // Both pass, and differ on inputs that the property generates: three to one settles nothing, six to one does.
-    assert_eq!(agree(4, true, Duration::from_secs(2)), (8.into(), false));
-    assert_eq!(agree(7, true, Duration::from_secs(60)), (7.into(), true));
+    assert_eq!(agree(4, false, Duration::from_secs(60)), (4, true));
+    // Both pass, and differ on inputs that the property generates: three to one settles nothing, six to one does. In
+    // which order what arrives together is judged is open, so it may be settled before the last of them has its vote.
+    let (sampled, is_early) = agree(4, true, Duration::from_secs(2));
+    assert!(sampled > 4 && !is_early, "{sampled}");
+    let (sampled, is_early) = agree(7, true, Duration::from_secs(60));
+    assert!((4..=7).contains(&sampled) && is_early, "{sampled}");
 }
 
 #[test]
