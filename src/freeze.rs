@@ -267,6 +267,13 @@ pub struct Inputs<'a> {
     pub uses: &'a [UseRecord],
 }
 
+impl Inputs<'_> {
+    /// Of what a person made: which model would have been asked, and how, plays no part.
+    pub fn by_hand(self) -> String {
+        input_digest(&Inputs { template_digest: "", models: &[], sampling: &Sampling::default(), ..self })
+    }
+}
+
 /// The digest of [`Inputs`], in hex.
 pub fn input_digest(inputs: &Inputs<'_>) -> String {
     // JSON keeps the fields apart, whatever they hold; the first line keeps later versions apart.
@@ -287,6 +294,8 @@ pub enum Freshness {
     Missing,
     /// It is that of an earlier spec, template or setting; why, in words.
     Stale(String),
+    /// A person made it for an earlier spec, or something it used; why, in words. Building would lose that work.
+    StaleByHand(String),
     /// These files are not as llmc wrote them, and building would lose the changes. Says nothing about the spec.
     HandEdited(Vec<String>),
     /// The name belongs to the artifact of another spec that still exists, at this path.
@@ -295,6 +304,8 @@ pub enum Freshness {
 
 /// Compares what is on disk with what the spec at `spec_path` asks for. Reads three small files and `lib.rs`.
 ///
+/// `by_hand` takes the place of `input_digest` where a person made the artifact: see [`Inputs::by_hand`].
+///
 /// A write that was cut short looks like an edit by hand until [`recover`] has finished it: whoever may write calls
 /// that first.
 pub fn up_to_date(
@@ -302,6 +313,7 @@ pub fn up_to_date(
     name: &str,
     spec_path: &str,
     input_digest: &str,
+    by_hand: &str,
 ) -> Result<Freshness, FreezeError> {
     let provenance_path = paths::provenance(name);
     let Some(bytes) = read(&workspace.path(&provenance_path))? else { return Ok(Freshness::Missing) };
@@ -330,7 +342,10 @@ pub fn up_to_date(
     if let Some(path) = missing {
         return Ok(Freshness::Stale(format!("`{path}` is gone")));
     }
-    if summary.input_digest != input_digest {
+    if summary.is_human && summary.input_digest != by_hand {
+        return Ok(Freshness::StaleByHand("the spec or what it uses changed".to_owned()));
+    }
+    if !summary.is_human && summary.input_digest != input_digest {
         return Ok(Freshness::Stale("the spec, its templates, its settings or what it uses changed".to_owned()));
     }
     let root = read(&workspace.path(paths::CRATE_ROOT))?.unwrap_or_default();

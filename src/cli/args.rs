@@ -96,6 +96,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Make an artifact again from its recorded completion, byte for byte
     Replay(ReplayArgs),
+    /// Take in an artifact that was edited by hand, once it passes every check
+    Adopt(AdoptArgs),
     /// Show where an artifact came from
     Show(ShowArgs),
     /// Everything that was sampled here: export it, add it up, remove what is old
@@ -312,6 +314,32 @@ pub(crate) struct ReplayArgs {
     /// Judge afresh, even what was judged before
     #[arg(long)]
     pub(crate) no_cache: bool,
+}
+
+/// `llmc adopt`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc adopt slugify                           generated/src/slugify.rs as I edited it is the artifact now
+  llmc adopt slugify --no-commit               write its record and leave git alone
+
+No model is asked. The code is held against the interface and the policy, printed as llmc prints code (comments but for
+documentation are not kept), compiled, and run against every check of the spec, in the sandbox, as a sample would be. Its
+provenance says that a person made it, and from what. A build does not replace it by a sample unless --overwrite is given.
+
+Exit codes: 0 it is the artifact now, or nothing was edited; 3 it does not pass: nothing was written, and the edit stays.")]
+pub(crate) struct AdoptArgs {
+    /// The spec, by name or file
+    pub(crate) spec: String,
+    /// Leave git alone: write the files and stop
+    #[arg(long)]
+    pub(crate) no_commit: bool,
+    /// Judge afresh, even what was judged before
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Write the spec's own tests over tests that were edited by hand
+    #[arg(long)]
+    pub(crate) overwrite: bool,
 }
 
 /// `llmc show`.

@@ -170,7 +170,7 @@ fn artifacts(session: &Session) -> Result<HashSet<String>, Error> {
         let path = format!("{}/{name}", paths::PROVENANCE);
         let bytes = std::fs::read(entry.path()).map_err(|error| unreadable(&path).cause(error))?;
         let provenance = Provenance::read(&bytes).map_err(|error| unreadable(&path).cause(error))?;
-        digests.insert(sha256(provenance.completion.text));
+        digests.extend(provenance.drawn().map(|drawn| sha256(&drawn.completion.text)));
     }
     Ok(digests)
 }

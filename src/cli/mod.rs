@@ -2,6 +2,7 @@
 //!
 //! With `report`, the only place that prints; the only one that reads the environment.
 
+mod adopt;
 mod args;
 mod doctor;
 mod estimate;
@@ -215,6 +216,10 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             let mut session = session(cli, output, None)?;
             replay(&mut session, args, &directory(&cli.global)?, output).await
         }
+        Command::Adopt(args) => {
+            let mut session = session(cli, output, None)?;
+            adopt::adopt(&mut session, args, &directory(&cli.global)?, output).await
+        }
         Command::Show(args) => {
             let session = session(cli, output, None)?;
             show::show(&session, args, &directory(&cli.global)?, output)
@@ -384,6 +389,11 @@ async fn replay(
         Output::note(&format!("note: {note}"));
     }
     Ok(ExitCode::Done)
+}
+
+/// A commit at the end of a line.
+fn commit_text(commit: Option<&str>) -> String {
+    commit.map(|commit| format!(", commit {}", commit.get(..9).unwrap_or(commit))).unwrap_or_default()
 }
 
 /// Prints what is left to say of a run over several specs; returns the exit code.

@@ -9,7 +9,7 @@ use super::args::ShowArgs;
 use crate::driver::{self, Session};
 use crate::error::{Error, ExitCode};
 use crate::ledger::{Ledger, Recorded};
-use crate::provenance::{Fixer, Provenance};
+use crate::provenance::{Drawn, Fixer, Origin, Provenance};
 use crate::report::{count, printable};
 use crate::workspace::paths;
 
@@ -47,16 +47,36 @@ pub(super) fn show(session: &Session, args: &ShowArgs, from: &Path, output: &Out
 
 /// The provenance in a few lines.
 fn summary(provenance: &Provenance) -> String {
-    let statistics = &provenance.statistics;
-    let counts = statistics.counts;
-    let completion = &provenance.completion;
-    let parameters = &provenance.sampling.parameters;
     let mut rows: Vec<(&str, String)> = vec![
         ("spec", format!("{} (sha256:{})", provenance.spec.path, short(&provenance.spec.digest))),
         ("code", paths::code(&provenance.spec.name)),
-        ("model", provenance.model.to_string()),
     ];
-    if let Some(digest) = &provenance.model.digest {
+    match &provenance.origin {
+        Origin::Model(drawn) => rows.extend(drawn_rows(drawn)),
+        Origin::Human(adoption) => {
+            rows.push(("made by", "a person: no model, no completion; every check holds".to_owned()));
+            if let Some(from) = &adoption.from {
+                rows.push(("made from", format!("an artifact with code sha256:{}", short(&from.code))));
+            }
+        }
+    }
+    let is_drawn = provenance.drawn().is_some();
+    rows.push(("compiler", format!("{} on {}", provenance.toolchain.rustc, provenance.toolchain.host)));
+    rows.push(("sandbox", provenance.sandbox.clone()));
+    let when = if is_drawn { "built" } else { "taken in" };
+    rows.push((when, format!("{} by llmc {}", provenance.finished_on, provenance.llmc_version)));
+    let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
+    rows.iter().map(|(label, value)| format!("{label:width$}  {value}\n")).collect()
+}
+
+/// What was sampled, and what of it was chosen.
+fn drawn_rows(drawn: &Drawn) -> Vec<(&'static str, String)> {
+    let statistics = &drawn.statistics;
+    let counts = statistics.counts;
+    let completion = &drawn.completion;
+    let parameters = &drawn.sampling.parameters;
+    let mut rows = vec![("model", drawn.model.to_string())];
+    if let Some(digest) = &drawn.model.digest {
         rows.push(("model file", format!("sha256:{}", short(digest))));
     }
     rows.push((
@@ -71,7 +91,7 @@ fn summary(provenance: &Provenance) -> String {
             count(completion.completion_tokens, "token"),
         ),
     ));
-    for (number, repair) in provenance.repairs.iter().enumerate() {
+    for (number, repair) in drawn.repairs.iter().enumerate() {
         let by = match repair.by {
             Fixer::Model => repair.model.as_deref().unwrap_or("a model"),
             Fixer::Rustc => "rustc's own suggestions",
@@ -104,11 +124,7 @@ fn summary(provenance: &Provenance) -> String {
         .collect();
     rows.push(("same text", clusters.join(", ")));
     rows.push(("tokens", format!("{} generated", statistics.usage.completion_tokens)));
-    rows.push(("compiler", format!("{} on {}", provenance.toolchain.rustc, provenance.toolchain.host)));
-    rows.push(("sandbox", provenance.sandbox.clone()));
-    rows.push(("built", format!("{} by llmc {}", provenance.finished_on, provenance.llmc_version)));
-    let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
-    rows.iter().map(|(label, value)| format!("{label:width$}  {value}\n")).collect()
+    rows
 }
 
 fn short(digest: &str) -> &str {

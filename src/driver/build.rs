@@ -21,10 +21,10 @@ use crate::model::{Finish, ModelError};
 use crate::options::Plan;
 use crate::prompt::Prompt;
 use crate::provenance::{
-    self, Counts, CrateRecord, Fixer, PassRate, Provenance, Repair, SamplingRecord, SpecRecord, Statistics,
-    ToolchainRecord, Usage, UseRecord,
+    self, Counts, CrateRecord, Drawn, Fixer, Origin, PassRate, Provenance, Repair, SamplingRecord, SpecRecord,
+    Statistics, ToolchainRecord, Usage, UseRecord,
 };
-use crate::repo::{Change, CommitMessage, HeadState, IdentityOverrides, Repo};
+use crate::repo::{Change, CommitMessage, HeadState, IdentityOverrides, Repo, message};
 use crate::sandbox;
 use crate::select::{self, Judged};
 use crate::spec::{Diagnostics, Spec};
@@ -33,8 +33,10 @@ use crate::workspace::paths;
 
 /// A spec with what decides whether it is built.
 pub(super) struct Target {
-    loaded: Loaded,
+    pub(super) loaded: Loaded,
     pub(super) inputs: String,
+    /// The same for an artifact that a person made.
+    pub(super) by_hand: String,
     pub(super) uses: Vec<UseRecord>,
 }
 
@@ -121,25 +123,28 @@ pub(super) fn target(session: &Session, loaded: &Loaded) -> Result<Target, Error
         uses.push(UseRecord { name: name.clone(), digest: digest::sha256(code) });
     }
     uses.sort_by(|one, other| one.name.cmp(&other.name));
-    let inputs = freeze::input_digest(&Inputs {
-        spec: &spec.canonical(),
-        template_digest: &session.templates.digest(spec),
+    let (canonical, template_digest) = (spec.canonical(), session.templates.digest(spec));
+    let inputs = Inputs {
+        spec: &canonical,
+        template_digest: &template_digest,
         models: if spec.model.is_empty() { &session.options.workspace.model } else { &[] },
         sampling: &session.options.workspace.sampling,
         uses: &uses,
-    });
-    Ok(Target { loaded: loaded.clone(), inputs, uses })
+    };
+    let (inputs, by_hand) = (freeze::input_digest(&inputs), inputs.by_hand());
+    Ok(Target { loaded: loaded.clone(), inputs, by_hand, uses })
 }
 
 /// Whether a spec is not up to date.
 pub(super) fn needs_building(session: &Session, loaded: &Loaded) -> Result<bool, Error> {
     let freshness = freshness(session, &target(session, loaded)?)?;
-    Ok(!matches!(freshness, Freshness::Fresh | Freshness::Unlisted))
+    let is_kept = matches!(freshness, Freshness::StaleByHand(_)) && !session.options.overwrite;
+    Ok(!is_kept && !matches!(freshness, Freshness::Fresh | Freshness::Unlisted))
 }
 
-fn freshness(session: &Session, target: &Target) -> Result<Freshness, Error> {
+pub(super) fn freshness(session: &Session, target: &Target) -> Result<Freshness, Error> {
     let loaded = &target.loaded;
-    Ok(freeze::up_to_date(&session.workspace, &loaded.spec.name, &loaded.path, &target.inputs)?)
+    Ok(freeze::up_to_date(&session.workspace, &loaded.spec.name, &loaded.path, &target.inputs, &target.by_hand)?)
 }
 
 /// Why a spec that is not up to date is not built all the same.
@@ -152,8 +157,27 @@ fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<E
         ),
         Freshness::HandEdited(files) if !session.options.overwrite => {
             Some(Error::new(ExitCode::Difference, format!("`{name}` was edited by hand: {}", files.join(", "))).hint(
-                format!("`git checkout` the files, or `llmc build {name} --overwrite` to build over the changes"),
+                format!(
+                    "`llmc adopt {name}` keeps the edit, `llmc replay {name} --overwrite` undoes it, \
+                     `llmc build {name} --overwrite` builds over it"
+                ),
             ))
+        }
+        Freshness::StaleByHand(why) if !session.options.overwrite => Some(
+            Error::new(ExitCode::Difference, format!("`{name}` was made by a person, and {why}"))
+                .hint(format!("`llmc adopt {name}` judges it as it is, against the spec as it is now"))
+                .hint(format!("`llmc build {name} --overwrite` draws samples, and one takes its place")),
+        ),
+        Freshness::Fresh | Freshness::Unlisted
+            if session.options.no_cache && !session.options.overwrite && is_by_hand(session, name) =>
+        {
+            Some(
+                Error::new(
+                    ExitCode::Difference,
+                    format!("`{name}` was made by a person: no sample takes its place unasked"),
+                )
+                .hint(format!("`llmc build {name} --no-cache --overwrite` draws samples, and one takes its place")),
+            )
         }
         _ if session.options.locked => {
             let why = match freshness {
@@ -172,6 +196,12 @@ fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<E
         }
         _ => None,
     }
+}
+
+/// Whether a person made the artifact that is there.
+fn is_by_hand(session: &Session, name: &str) -> bool {
+    let record = freeze::read(&session.workspace.path(&paths::provenance(name)));
+    record.ok().flatten().and_then(|bytes| provenance::Summary::read(&bytes).ok()).is_some_and(|record| record.is_human)
 }
 
 /// Takes the workspace's lock, saying so when that takes time.
@@ -199,7 +229,12 @@ fn relist(session: &Session) -> Result<(), Error> {
 }
 
 /// The end of a spec that is up to date. What an earlier build wrote and could not commit is committed now.
-fn fresh(session: &Session, target: &Target, repo: Option<&Repo>, started: Instant) -> Result<Finished, Error> {
+pub(super) fn fresh(
+    session: &Session,
+    target: &Target,
+    repo: Option<&Repo>,
+    started: Instant,
+) -> Result<Finished, Error> {
     let mut finished = nothing_done(&target.loaded.spec.name, Status::Fresh, started);
     let Some(repo) = repo else { return Ok(finished) };
     let name = &target.loaded.spec.name;
@@ -381,7 +416,8 @@ fn keep(
     finished: &mut Finished,
 ) -> Result<(), Error> {
     let files = write(session, loaded, candidate, provenance)?;
-    finished.chosen = Some((provenance.completion.index + 1, PathBuf::from(paths::code(&loaded.spec.name))));
+    let number = provenance.drawn().map_or(0, |drawn| drawn.completion.index + 1);
+    finished.chosen = Some((number, PathBuf::from(paths::code(&loaded.spec.name))));
     finished.status = Status::Built;
     if let Some(repo) = repo {
         finished.commit = commit(session, repo, &loaded.spec, &files, provenance)?;
@@ -393,7 +429,7 @@ fn keep(
 }
 
 /// Writes the artifact and the crate's own files; returns what is to be committed.
-fn write(
+pub(super) fn write(
     session: &Session,
     loaded: &Loaded,
     candidate: &Candidate,
@@ -411,25 +447,43 @@ fn write(
     Ok(to_commit)
 }
 
-/// Commits an artifact's files and says what git would have done and llmc did not.
-fn commit(
+/// Commits an artifact's files.
+pub(super) fn commit(
     session: &Session,
     repo: &Repo,
     spec: &Spec,
     files: &[FileText],
     provenance: &Provenance,
 ) -> Result<Option<String>, Error> {
-    let counts = provenance.statistics.counts;
-    let message = CommitMessage {
-        name: &spec.name,
-        spec: &provenance.spec.path,
-        model: &provenance.model.to_string(),
-        // Of the independent draws, the one that it began with.
-        sample: (provenance.root() + 1, counts.sampled),
-        repairs: provenance.repairs.len(),
-        passed: (counts.passed, counts.sampled),
-    }
-    .text();
+    let message = match provenance.drawn() {
+        Some(drawn) => {
+            let counts = drawn.statistics.counts;
+            CommitMessage {
+                name: &spec.name,
+                spec: &provenance.spec.path,
+                model: &drawn.model.to_string(),
+                // Of the independent draws, the one that it began with.
+                sample: (drawn.root() + 1, counts.sampled),
+                repairs: drawn.repairs.len(),
+                passed: (counts.passed, counts.sampled),
+            }
+            .text()
+        }
+        None => message::adopted(&spec.name, &provenance.spec.path),
+    };
+    let module = Module { name: spec.name.clone(), dependencies: spec.dependencies.clone() };
+    commit_change(session, repo, &message, files, &[], &[module])
+}
+
+/// Commits files of artifacts, with the crate's own, and says what git would have done and llmc did not.
+pub(super) fn commit_change(
+    session: &Session,
+    repo: &Repo,
+    message: &str,
+    files: &[FileText],
+    removed: &[String],
+    modules: &[Module],
+) -> Result<Option<String>, Error> {
     let variable = |name: &str| session.options.environment.get(name);
     let identity = IdentityOverrides {
         author_name: variable("GIT_AUTHOR_NAME"),
@@ -438,9 +492,8 @@ fn commit(
         committer_email: variable("GIT_COMMITTER_EMAIL"),
         email: variable("EMAIL"),
     };
-    let change = Change { files, removed: &[], message: &message, identity: &identity };
-    let module = Module { name: spec.name.clone(), dependencies: spec.dependencies.clone() };
-    let outcome = repo.commit_artifacts(&change, &[module])?;
+    let change = Change { files, removed, message, identity: &identity };
+    let outcome = repo.commit_artifacts(&change, modules)?;
     if outcome.commit.is_some() && !outcome.skipped_hooks.is_empty() {
         let hooks = outcome.skipped_hooks.join(", ");
         session.tell(Event::Note(format!("git hooks are not run for llmc's commits: {hooks}")));
@@ -643,6 +696,45 @@ fn record(
     let judged = judged(samples);
     let fixed = stop::is_fixed(plan.stop, plan.samples) && !samples.stopped;
     let tokens = |count: &dyn Fn(&Sample) -> usize| samples.all().map(|sample| count(sample) as u64).sum();
+    let drawn = Drawn {
+        model: models[chosen.sample.model].identity().clone(),
+        sampling: SamplingRecord {
+            samples: plan.samples,
+            stop: plan.stop,
+            repairs: plan.repairs,
+            parameters: plan.parameters.clone(),
+        },
+        prompt: prompt.clone(),
+        completion: chosen.sample.completion.clone(),
+        statistics: Statistics {
+            counts: Counts {
+                sampled: tally.sampled,
+                parsed: tally.parsed,
+                compiled: tally.compiled,
+                passed: tally.passed,
+            },
+            clusters: provenance::shares(&select::clusters(&judged), tally.sampled),
+            pass_rate: PassRate::new(tally.passed, tally.sampled, fixed),
+            usage: Usage {
+                prompt_tokens: tokens(&|sample| sample.completion.prompt_tokens),
+                completion_tokens: tokens(&|sample| sample.completion.completion_tokens),
+                usd: samples.all().map(|sample| sample.completion.usd).sum(),
+            },
+        },
+        repairs: repairs(samples, chosen, models),
+    };
+    base_record(target, target.inputs.clone(), Origin::Model(Box::new(drawn)), validator, checks)
+}
+
+/// What every record has, whoever made the code; the run and its times are still to be filled in.
+pub(super) fn base_record(
+    target: &Target,
+    input_digest: String,
+    origin: Origin,
+    validator: &validate::Validator,
+    checks: &validate::Checks,
+) -> Provenance {
+    let spec = &target.loaded.spec;
     Provenance {
         subject: Vec::new(),
         spec: SpecRecord {
@@ -651,14 +743,8 @@ fn record(
             digest: digest::sha256(spec.canonical()),
             file_digest: digest::sha256(&target.loaded.bytes),
         },
-        input_digest: target.inputs.clone(),
-        model: models[chosen.sample.model].identity().clone(),
-        sampling: SamplingRecord {
-            samples: plan.samples,
-            stop: plan.stop,
-            repairs: plan.repairs,
-            parameters: plan.parameters.clone(),
-        },
+        input_digest,
+        origin,
         policy: (&spec.policy).into(),
         dependencies: spec.dependencies.clone(),
         uses: target.uses.clone(),
@@ -679,25 +765,7 @@ fn record(
         invocation: String::new(),
         started_on: String::new(),
         finished_on: String::new(),
-        prompt: prompt.clone(),
-        completion: chosen.sample.completion.clone(),
-        statistics: Statistics {
-            counts: Counts {
-                sampled: tally.sampled,
-                parsed: tally.parsed,
-                compiled: tally.compiled,
-                passed: tally.passed,
-            },
-            clusters: provenance::shares(&select::clusters(&judged), tally.sampled),
-            pass_rate: PassRate::new(tally.passed, tally.sampled, fixed),
-            usage: Usage {
-                prompt_tokens: tokens(&|sample| sample.completion.prompt_tokens),
-                completion_tokens: tokens(&|sample| sample.completion.completion_tokens),
-                usd: samples.all().map(|sample| sample.completion.usd).sum(),
-            },
-        },
         sandbox: sandbox_grade(),
-        repairs: repairs(samples, chosen, models),
     }
 }
 
@@ -709,6 +777,6 @@ fn sandbox_grade() -> String {
     }
 }
 
-fn unix_now() -> u64 {
+pub(super) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

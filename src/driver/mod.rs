@@ -1,5 +1,6 @@
 //! The driver owns the order of the stages. It emits events and returns what came of it; it never prints.
 
+mod adopt;
 mod ask;
 mod build;
 mod doctor;
@@ -15,6 +16,7 @@ mod stop;
 mod validate;
 mod verify;
 
+pub use adopt::{Adopted, adopt};
 pub use build::build;
 pub use doctor::{Finding, doctor};
 pub use estimate::{Estimate, Estimates, Likely, estimate};

@@ -19,13 +19,29 @@ pub struct CommitMessage<'a> {
     pub passed: (usize, usize),
 }
 
+/// A trailer is one line, whatever a model or a file is called.
+fn line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What the commit of an artifact says that a person made: subject, body and trailers.
+pub fn adopted(name: &str, spec: &str) -> String {
+    let (name, spec) = (line(name), line(spec));
+    format!(
+        "llmc: adopt {name}\n\n\
+         Made by a person, and judged as a sample is: every check of the spec holds.\n\
+         How it came to be: {}\n\n\
+         Llmc-Spec: {spec}\n\
+         Llmc-Origin: human\n",
+        paths::provenance(&name),
+    )
+}
+
 impl CommitMessage<'_> {
     /// Subject, body and trailers.
     pub fn text(&self) -> String {
         let (number, drawn) = self.sample;
         let (passed, of) = self.passed;
-        // A trailer is one line, whatever a model or a file is called.
-        let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let (name, spec, model) = (line(self.name), line(self.spec), line(self.model));
         let (repaired, trailer) = match self.repairs {
             0 => (String::new(), String::new()),

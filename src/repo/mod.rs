@@ -9,7 +9,7 @@
 
 mod commit;
 mod index;
-mod message;
+pub mod message;
 mod program;
 
 pub use message::CommitMessage;

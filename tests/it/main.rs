@@ -15,6 +15,8 @@ mod end_to_end;
 mod env;
 mod freeze;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod history;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod hostile;
 mod house;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

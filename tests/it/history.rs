@@ -1,0 +1,262 @@
+//! Edits by hand and what git remembers: real rustc, real sandbox, real git. The replies are written for the tests.
+
+use serde_json::Value;
+
+use crate::env::{Run, TestEnv};
+use crate::server::{Reply, Server};
+
+const SPEC: &str = r#"llmc: 1
+name: double
+description: Twice a number.
+signature: "pub fn double(n: i32) -> i32"
+examples:
+  - call: double(2)
+    returns: 4
+  - call: double(0)
+    returns: 0
+sampling: { samples: 1, temperature: 0.3 }
+"#;
+
+const RIGHT: &str = "```rust\npub fn double(n: i32) -> i32 {\n    n * 2\n}\n```\n";
+
+/// A workspace with `double` built, and beside it a file that is staged, one that is changed and one that is new.
+fn built() -> (TestEnv, Server) {
+    let server = Server::script(vec![Reply::chat(RIGHT)]);
+    let env = TestEnv::with_server(&server.url);
+    env.write("specs/double.yaml", SPEC);
+    env.write("changed.txt", "old");
+    env.git(&["add", "changed.txt", "llmc.yaml"]);
+    env.git(&["commit", "-qm", "first"]);
+    env.llmc(&["build"]).expect(0);
+    env.write("changed.txt", "new");
+    env.write("staged.txt", "mine");
+    env.git(&["add", "staged.txt"]);
+    env.write("untracked.txt", "mine too");
+    (env, server)
+}
+
+/// What git says of the files beside the workspace's own.
+const DIRTY: &str = " M changed.txt\nA  staged.txt\n?? untracked.txt\n";
+
+#[track_caller]
+fn expect_dirty_as_before(env: &TestEnv) {
+    assert_eq!(env.git(&["status", "--porcelain"]), DIRTY);
+    assert_eq!(env.git(&["diff", "--cached", "--name-only"]), "staged.txt\n");
+}
+
+const CODE: &str = "generated/src/double.rs";
+
+/// Puts other code into the place of the artifact's.
+fn edit(env: &TestEnv, code: &str) {
+    let old = env.read(CODE);
+    env.write(CODE, &format!("{}\n{code}", old.lines().next().unwrap()));
+}
+
+fn record(env: &TestEnv, name: &str) -> Value {
+    serde_json::from_str(&env.read(&format!("generated/provenance/{name}.json"))).unwrap()
+}
+
+fn status(run: &Run) -> String {
+    run.finished()["status"].as_str().unwrap().to_owned()
+}
+
+fn build(env: &TestEnv, arguments: &[&str]) -> Run {
+    env.llmc(&[&["build", "--message-format", "json"], arguments].concat())
+}
+
+// ---- adopt ----
+
+#[test]
+fn an_edit_by_hand_is_taken_in_with_a_record_that_says_so_and_a_commit_of_its_files() {
+    let (env, server) = built();
+    let asked = server.received().len();
+    let before = llmc::digest::sha256(env.read(CODE));
+    let record_before = llmc::digest::sha256(env.read("generated/provenance/double.json"));
+    edit(&env, "// a remark\npub fn double(n: i32) -> i32 { n.wrapping_mul(2) }");
+    let run = env.llmc(&["verify"]).expect(6);
+    for hint in ["`llmc adopt double` keeps the edit", "`llmc replay double --overwrite` undoes it"] {
+        assert!(run.stderr.contains(hint), "{run}");
+    }
+    let run = build(&env, &[]).expect(6);
+    assert!(run.stderr.contains("`llmc adopt double` keeps the edit"), "{run}");
+
+    let run = env.llmc(&["adopt", "double", "--message-format", "json"]).expect(0);
+    let event = run.events().into_iter().find(|event| event["event"] == "adopted").unwrap();
+    assert_eq!((&event["status"], &event["path"]), (&"adopted".into(), &CODE.into()));
+    assert_eq!(event["commit"], env.git(&["rev-parse", "HEAD"]).trim());
+    assert_eq!(event["from"]["code"], before.as_str());
+    assert!(event["notes"].to_string().contains("comments are not kept"), "{run}");
+    assert_eq!(env.committed(), ["generated/provenance/double.json", CODE]);
+    expect_dirty_as_before(&env);
+    let message = env.git(&["log", "-1", "--format=%an%n%B"]);
+    assert!(message.starts_with("Tess\nllmc: adopt double\n\nMade by a person"), "{message}");
+    assert!(message.contains("\nLlmc-Spec: specs/double.yaml\nLlmc-Origin: human\n"), "{message}");
+
+    assert!(env.read(CODE).ends_with("\npub fn double(n: i32) -> i32 {\n    n.wrapping_mul(2)\n}\n"));
+    let record = record(&env, "double");
+    let external = &record["predicate"]["buildDefinition"]["externalParameters"];
+    assert_eq!((&external["format_version"], external.get("model")), (&2.into(), None));
+    let byproducts = record["predicate"]["runDetails"]["byproducts"].as_array().unwrap();
+    let names: Vec<&str> = byproducts.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["origin", "environment", "record"]);
+    let from = serde_json::json!({"code": before, "provenance": record_before});
+    assert_eq!(byproducts[0]["annotations"], serde_json::json!({"by": "human", "from": from}));
+    assert!(!record.to_string().contains("Tess") && !record.to_string().contains("tess@"), "who it was, git says");
+
+    env.llmc(&["verify"]).expect(0);
+    assert_eq!(status(&build(&env, &["--locked"]).expect(0)), "fresh");
+    let shown = env.llmc(&["show", "double"]).expect(0).stdout;
+    assert!(shown.contains("made by    a person: no model, no completion"), "{shown}");
+    let replayed = env.llmc(&["replay", "double"]).expect(0);
+    assert!(replayed.stderr.contains("made by a person, so there is no completion"), "{replayed}");
+    assert!(replayed.stdout.contains(&format!("tree {}", tree_of_head(&env))), "{replayed}");
+    env.run("cargo", &["test", "--offline", "--quiet"], "generated");
+    assert_eq!(server.received().len(), asked, "no model was asked");
+}
+
+/// git's name of HEAD's tree.
+fn tree_of_head(env: &TestEnv) -> String {
+    env.git(&["rev-parse", "HEAD^{tree}"]).trim().to_owned()
+}
+
+#[test]
+fn an_edit_that_does_not_pass_stays_and_nothing_is_written() {
+    let (env, _server) = built();
+    let head = env.git(&["rev-parse", "HEAD"]);
+    let record = env.read("generated/provenance/double.json");
+    for (code, told) in [
+        ("pub fn double(n: i32) -> i32 { n * 3 }", "test (example-1)"),
+        ("pub fn double(n: i32) -> i32 { m * 2 }", "compile (E0425)"),
+        ("pub fn double(n: &str) -> String { n.repeat(2) }", "parse ("),
+        ("pub fn double(n: i32) -> i32 { std::fs::remove_file(\"x\").ok(); n * 2 }", "policy ("),
+        ("pub fn double(n: i32) -> i32 {", "parse (syntax)"),
+    ] {
+        edit(&env, code);
+        let edited = env.read(CODE);
+        let run = env.llmc(&["adopt", "double"]).expect(3);
+        assert!(run.stderr.contains(&format!("`{CODE}` does not pass, and is left as it is")), "{run}");
+        assert!(run.stderr.contains(told), "{told}: {run}");
+        assert_eq!((env.read(CODE), env.read("generated/provenance/double.json")), (edited, record.clone()));
+        assert_eq!(env.git(&["rev-parse", "HEAD"]), head);
+    }
+}
+
+#[test]
+fn an_artifact_that_was_not_edited_is_not_taken_in() {
+    let (env, _server) = built();
+    let head = env.git(&["rev-parse", "HEAD"]);
+    let run = env.llmc(&["adopt", "double", "--message-format", "json"]).expect(0);
+    assert_eq!(run.events()[0]["status"], "unchanged");
+    assert!(env.llmc(&["adopt", "double"]).expect(0).stderr.contains("is the artifact already"));
+    // Another layout of the model's code is still the model's.
+    let code = env.read(CODE);
+    env.write(CODE, &code.replace("n * 2", "n    *    2 // twice"));
+    let run = env.llmc(&["adopt", "double"]).expect(0);
+    assert!(run.stderr.contains("only layout or comments had been changed"), "{run}");
+    assert_eq!(env.read(CODE), code);
+    assert_eq!(env.git(&["rev-parse", "HEAD"]), head);
+    env.llmc(&["verify"]).expect(0);
+    env.write("specs/other.yaml", &SPEC.replace("double", "other"));
+    assert!(env.llmc(&["adopt", "other"]).expect(1).stderr.contains("there is no `generated/src/other.rs`"));
+}
+
+#[test]
+fn tests_that_were_edited_are_not_written_over_unless_asked() {
+    let (env, _server) = built();
+    let tests = env.read("generated/tests/double.rs") + "#[test]\nfn mine() {}\n";
+    env.write("generated/tests/double.rs", &tests);
+    edit(&env, "pub fn double(n: i32) -> i32 { n + n }");
+    let run = env.llmc(&["adopt", "double"]).expect(6);
+    assert!(run.stderr.contains("`tests` of specs/double.yaml"), "{run}");
+    assert_eq!(env.read("generated/tests/double.rs"), tests);
+    env.llmc(&["adopt", "double", "--overwrite"]).expect(0);
+    assert!(!env.read("generated/tests/double.rs").contains("mine"));
+    env.llmc(&["verify"]).expect(0);
+}
+
+#[test]
+fn what_a_person_made_from_nothing_is_taken_in_and_a_build_does_not_sample() {
+    let server = Server::script(vec![Reply::chat(RIGHT)]);
+    let env = TestEnv::with_server(&server.url);
+    env.write("specs/double.yaml", SPEC);
+    env.write(CODE, "pub fn double(n: i32) -> i32 { n + n }");
+    env.llmc(&["adopt", "double"]).expect(0);
+    let origin = &record(&env, "double")["predicate"]["runDetails"]["byproducts"][0]["annotations"];
+    assert_eq!(*origin, serde_json::json!({"by": "human", "from": null}));
+    assert_eq!(
+        env.committed(),
+        [
+            "generated/Cargo.toml",
+            "generated/provenance/double.json",
+            CODE,
+            "generated/src/lib.rs",
+            "generated/tests/double.rs",
+            "specs/double.yaml"
+        ]
+    );
+    env.llmc(&["verify"]).expect(0);
+    assert_eq!(status(&build(&env, &[]).expect(0)), "fresh");
+    assert!(server.received().is_empty());
+}
+
+#[test]
+fn what_a_person_made_is_replaced_by_a_sample_only_when_asked() {
+    let (env, server) = built();
+    edit(&env, "pub fn double(n: i32) -> i32 { n + n }");
+    env.llmc(&["adopt", "double"]).expect(0);
+    let asked = server.received().len();
+    // Which model would be asked, and how, plays no part.
+    env.write("llmc.yaml", &(env.read("llmc.yaml") + "sampling: { temperature: 0.1 }\n"));
+    env.write("templates/implement.system.tera", "You write Rust.");
+    assert_eq!(status(&build(&env, &[]).expect(0)), "fresh");
+    env.llmc(&["verify"]).expect(0);
+    env.write("specs/double.yaml", &SPEC.replace("Twice", "Two times"));
+    let run = env.llmc(&["build"]).expect(6);
+    assert!(run.stderr.contains("`double` was made by a person, and the spec or what it uses changed"), "{run}");
+    assert!(run.stderr.contains("`llmc adopt double` judges it as it is"), "{run}");
+    env.llmc(&["adopt", "double"]).expect(0);
+    assert_eq!(status(&build(&env, &[]).expect(0)), "fresh");
+    env.llmc(&["verify"]).expect(0);
+    let run = env.llmc(&["build", "--no-cache"]).expect(6);
+    assert!(run.stderr.contains("no sample takes its place unasked"), "{run}");
+    assert_eq!(server.received().len(), asked);
+    assert_eq!(status(&build(&env, &["--no-cache", "--overwrite"]).expect(0)), "built");
+    assert!(env.read(CODE).contains("n * 2"));
+}
+
+#[test]
+fn what_was_taken_in_without_a_commit_is_committed_by_the_next_build() {
+    let (env, _server) = built();
+    let head = env.git(&["rev-parse", "HEAD"]);
+    edit(&env, "pub fn double(n: i32) -> i32 { n + n }");
+    env.llmc(&["adopt", "double", "--no-commit"]).expect(0);
+    assert_eq!(env.git(&["rev-parse", "HEAD"]), head);
+    assert_eq!(status(&build(&env, &[]).expect(0)), "fresh");
+    assert_eq!(env.git(&["log", "-1", "--format=%s"]), "llmc: adopt double\n");
+    expect_dirty_as_before(&env);
+}
+
+#[test]
+fn every_change_of_what_a_person_made_is_found_and_undone_from_git() {
+    let (env, _server) = built();
+    edit(&env, "/// Twice.\npub fn double(n: i32) -> i32 { n + n }");
+    env.llmc(&["adopt", "double"]).expect(0);
+    for file in [CODE, "generated/tests/double.rs", "generated/provenance/double.json"] {
+        let before = env.read(file);
+        for at in (0..before.len()).step_by(before.len() / 12 + 1) {
+            let mut bytes = before.clone().into_bytes();
+            bytes[at] ^= 1;
+            std::fs::write(env.path(file), &bytes).unwrap();
+            let run = env.llmc(&["verify"]).expect(6);
+            assert!(run.stderr.contains(&format!("Differs {file}")), "{at}: {run}");
+        }
+        env.write(file, &before);
+    }
+    edit(&env, "/// Twice.\npub fn double(n: i32) -> i32 { 2 * n }");
+    let run = env.llmc(&["replay", "double"]).expect(6);
+    assert!(run.stderr.contains("`llmc adopt double` keeps what is there"), "{run}");
+    env.llmc(&["replay", "double", "--overwrite"]).expect(0);
+    assert!(env.read(CODE).contains("n + n"));
+    env.llmc(&["verify"]).expect(0);
+    expect_dirty_as_before(&env);
+}
