@@ -98,8 +98,10 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Take in an artifact that was edited by hand, once it passes every check
     Adopt(AdoptArgs),
-    /// Show where an artifact came from
+    /// Show where an artifact came from, now or in an earlier commit
     Show(ShowArgs),
+    /// List the commits that changed an artifact: when, by whom or what, and what changed
+    Log(LogArgs),
     /// Everything that was sampled here: export it, add it up, remove what is old
     Ledger(LedgerArgs),
     /// List the models that can be used, or fetch an embedded one
@@ -345,10 +347,11 @@ pub(crate) struct AdoptArgs {
 /// `llmc show`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  llmc show slugify\n  llmc show slugify --samples        every sample of the last build, with its verdict\n  llmc show slugify --code"
+    after_help = "Examples:\n  llmc show slugify\n  llmc show slugify --samples        every sample of the last build, with its verdict\n  llmc show slugify --code\n  llmc show slugify@HEAD~3 --code    as it was three commits ago"
 )]
 pub(crate) struct ShowArgs {
-    /// The spec, by name or file
+    /// The spec, by name or file, and maybe a revision of git's
+    #[arg(value_name = "SPEC[@REV]")]
     pub(crate) spec: String,
     /// The samples of the last build on this machine, with their verdicts
     #[arg(long, conflicts_with = "code")]
@@ -356,6 +359,24 @@ pub(crate) struct ShowArgs {
     /// The code
     #[arg(long)]
     pub(crate) code: bool,
+}
+
+/// `llmc log`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc log slugify
+  llmc log slugify -n 3                        the last three
+  llmc log slugify --message-format json | jq -r .commit
+
+Read from git alone. An artifact that was moved to another name is followed to the commits under its old one. Of behaviour
+only what the records prove is told: where the code and what it is built with are the same, it is the same.")]
+pub(crate) struct LogArgs {
+    /// The spec, by name or file; it need not be there any more
+    pub(crate) spec: String,
+    /// How many commits to list at most
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) number: Option<u32>,
 }
 
 /// `llmc ledger`.

@@ -9,6 +9,7 @@ mod estimate;
 mod explain;
 mod init;
 mod ledger;
+mod log;
 mod show;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -223,6 +224,10 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
         Command::Show(args) => {
             let session = session(cli, output, None)?;
             show::show(&session, args, &directory(&cli.global)?, output)
+        }
+        Command::Log(args) => {
+            let session = session(cli, output, None)?;
+            log::log(&session, args, output)
         }
         // Anywhere, and what a workspace says plays no part.
         Command::Doctor => doctor::doctor(&options(cli, None, None)?, output),

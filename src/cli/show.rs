@@ -15,7 +15,11 @@ use crate::workspace::paths;
 
 /// Shows an artifact, its code, or the samples of its last build.
 pub(super) fn show(session: &Session, args: &ShowArgs, from: &Path, output: &Output) -> Result<ExitCode, Error> {
-    let (specs, mistakes) = driver::load_specs(session, std::slice::from_ref(&args.spec), from)?;
+    let (named, revision) = driver::split(&args.spec);
+    if let Some(revision) = revision {
+        return earlier(session, args, named, revision, output);
+    }
+    let (specs, mistakes) = driver::load_specs(session, &[named.to_owned()], from)?;
     if !mistakes.is_empty() {
         return Err(Error::spec(mistakes));
     }
@@ -33,13 +37,43 @@ pub(super) fn show(session: &Session, args: &ShowArgs, from: &Path, output: &Out
     }
     let path = paths::provenance(name);
     let bytes = std::fs::read(session.workspace.path(&path)).map_err(missing)?;
+    record(&bytes, &path, output)
+}
+
+/// Shows an artifact as a commit has it; its spec need not be there any more.
+fn earlier(
+    session: &Session,
+    args: &ShowArgs,
+    named: &str,
+    revision: &str,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let name = driver::name_of(named)?;
+    if args.samples {
+        return Err(Error::new(
+            ExitCode::Usage,
+            "samples are those of the last build on this machine, not of a revision",
+        )
+        .hint(format!("`llmc show {name} --samples`")));
+    }
+    if args.code {
+        let (_, bytes) = driver::at_revision(session, &name, revision, paths::code)?;
+        Output::data(&String::from_utf8_lossy(&bytes));
+        return Ok(ExitCode::Done);
+    }
+    let (commit, bytes) = driver::at_revision(session, &name, revision, paths::provenance)?;
+    record(&bytes, &format!("{}` in `{commit}", paths::provenance(&name)), output)
+}
+
+/// Prints a record.
+fn record(bytes: &[u8], path: &str, output: &Output) -> Result<ExitCode, Error> {
     if output.is_json() {
-        let value: Value = serde_json::from_slice(&bytes)
+        let value: Value = serde_json::from_slice(bytes)
             .map_err(|error| Error::new(ExitCode::Difference, format!("failed to read `{path}`")).cause(error))?;
         Output::data(&format!("{value}\n"));
         return Ok(ExitCode::Done);
     }
-    let provenance = Provenance::read(&bytes)
+    let provenance = Provenance::read(bytes)
         .map_err(|error| Error::new(ExitCode::Difference, format!("failed to read `{path}`")).cause(error))?;
     Output::data(&printable(&summary(&provenance)));
     Ok(ExitCode::Done)

@@ -8,10 +8,12 @@
 //! `core.autocrlf`) so does this. Generated files have `\n`; `generated/** -text` in `.gitattributes` keeps them so.
 
 mod commit;
+mod history;
 mod index;
 pub mod message;
 mod program;
 
+pub use history::{Revision, Stored, without_header};
 pub use message::CommitMessage;
 
 use std::cell::RefCell;
@@ -77,6 +79,9 @@ pub enum RepoError {
     /// `commit.gpgsign` is set and the commit could not be signed.
     #[error("failed to sign the commit: {0}")]
     Signing(String),
+    /// No commit has that name.
+    #[error("git knows no revision `{0}`")]
+    NoRevision(String),
     /// Others commit faster than we do.
     #[error("the branch moved {ATTEMPTS} times while the commit was made")]
     Raced,

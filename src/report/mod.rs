@@ -21,6 +21,21 @@ pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// How wide standard output is, in characters, where it is a terminal.
+#[cfg(unix)]
+pub fn terminal_width() -> Option<usize> {
+    // SAFETY: all-zero is a valid `winsize`, and the call writes nothing else.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    let told = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (told == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
+}
+
+/// Not known here.
+#[cfg(not(unix))]
+pub fn terminal_width() -> Option<usize> {
+    None
+}
+
 /// Control characters made visible, so that nothing a model or a stranger wrote can drive the terminal.
 pub fn printable(text: &str) -> String {
     let visible = |character: char| match character {

@@ -260,3 +260,141 @@ fn every_change_of_what_a_person_made_is_found_and_undone_from_git() {
     env.llmc(&["verify"]).expect(0);
     expect_dirty_as_before(&env);
 }
+
+// ---- log, show ----
+
+/// The revisions that `llmc log` lists.
+fn log(env: &TestEnv, arguments: &[&str]) -> Vec<Value> {
+    let run = env.llmc(&[&["log", "--message-format", "json"], arguments].concat()).expect(0);
+    run.events()
+}
+
+/// Of each revision: who, what became of the code, whether the spec is another one, the behaviour.
+fn told(log: &[Value]) -> Vec<(&str, &str, Option<bool>, Option<&str>)> {
+    log.iter()
+        .map(|entry| {
+            let (by, code) = (entry["by"].as_str().unwrap(), entry["code"].as_str().unwrap());
+            (by, code, entry["spec_changed"].as_bool(), entry["behaviour"].as_str())
+        })
+        .collect()
+}
+
+#[test]
+fn the_log_tells_of_each_commit_that_changed_an_artifact_who_made_it_and_what_changed() {
+    let (env, _server) = built();
+    // Commits that have nothing to do with it.
+    env.git(&["commit", "-qm", "beside"]);
+    edit(&env, "pub fn double(n: i32) -> i32 { n + n }");
+    env.llmc(&["adopt", "double"]).expect(0);
+    env.write("specs/double.yaml", &SPEC.replace("Twice", "Two times"));
+    env.git(&["commit", "-qm", "spec alone", "specs/double.yaml"]);
+    env.llmc(&["adopt", "double"]).expect(0);
+    edit(&env, "/// Doubles.\npub fn double(n: i32) -> i32 { n + n }");
+    env.llmc(&["adopt", "double"]).expect(0);
+    env.git(&["rm", "-q", "-r", "generated", "specs"]);
+    env.git(&["commit", "-qm", "away"]);
+
+    let entries = log(&env, &["double"]);
+    assert_eq!(
+        told(&entries),
+        [
+            ("nobody", "removed", None, None),
+            ("human", "layout", Some(false), Some("same")),
+            ("human", "same", Some(true), Some("same")),
+            ("human", "changed", Some(false), None),
+            ("model", "first", None, None),
+        ]
+    );
+    let first = &entries[4];
+    assert_eq!((&first["model"], &first["sample"], &first["sampled"]), (&"openai/test".into(), &1.into(), &1.into()));
+    assert_eq!((&first["passed"], &first["tokens"], &first["usd"]), (&1.into(), &7.into(), &Value::Null));
+    assert_eq!((&first["subject"], &first["author"]), (&"llmc: build double".into(), &"Tess".into()));
+    let commits: Vec<&str> = entries.iter().map(|entry| entry["commit"].as_str().unwrap()).collect();
+    // As git has it.
+    let listed = env.git(&["log", "--format=%H", "--", "generated/src/double.rs", "generated/provenance/double.json"]);
+    assert_eq!(commits, listed.lines().collect::<Vec<_>>());
+    assert_eq!(log(&env, &["specs/double.yaml", "-n", "2"]).len(), 2);
+
+    let table = env.llmc(&["log", "double"]).expect(0).stdout;
+    assert_eq!(table.lines().count(), 6, "{table}");
+    assert!(table.contains("Tess, by hand") && table.contains("  spec     llmc: adopt double\n"), "{table}");
+
+    let run = env.llmc(&["log", "treble"]).expect(1);
+    assert!(run.stderr.contains("no commit from HEAD on has an artifact `treble`"), "{run}");
+}
+
+#[test]
+fn the_log_follows_of_a_merge_the_side_that_it_came_from() {
+    let (env, _server) = built();
+    env.git(&["stash", "-q"]);
+    env.git(&["checkout", "-qb", "side"]);
+    edit(&env, "pub fn double(n: i32) -> i32 { n + n }");
+    env.llmc(&["adopt", "double"]).expect(0);
+    env.git(&["checkout", "-q", "main"]);
+    env.write("other.txt", "x");
+    env.git(&["add", "other.txt"]);
+    env.git(&["commit", "-qm", "other"]);
+    env.git(&["merge", "-q", "--no-edit", "side"]);
+    let entries = log(&env, &["double"]);
+    assert_eq!(told(&entries), [("human", "changed", Some(false), None), ("model", "first", None, None)]);
+    // A clone of the last commit does not know what came before, and says so.
+    let from = format!("file://{}", env.path(".").display());
+    env.git(&["checkout", "-q", "side"]);
+    env.git(&["clone", "-q", "--depth", "1", &from, "../shallow"]);
+    let run = env.llmc(&["-C", "../shallow", "log", "double", "--message-format", "json"]).expect(0);
+    assert_eq!(told(&run.events()), [("human", "unknown", None, None)]);
+}
+
+#[test]
+fn an_artifact_is_shown_as_any_revision_has_it() {
+    let (env, _server) = built();
+    let (code, record) = (env.read(CODE), env.read("generated/provenance/double.json"));
+    edit(&env, "pub fn double(n: i32) -> i32 { n + n }");
+    env.llmc(&["adopt", "double"]).expect(0);
+    for revision in ["double@HEAD~1", "specs/double.yaml@main^", "double@HEAD@{1}"] {
+        assert_eq!(env.llmc(&["show", revision, "--code"]).expect(0).stdout, code);
+        assert!(env.llmc(&["show", revision]).expect(0).stdout.contains("openai/test"), "{revision}");
+        let json = env.llmc(&["show", revision, "--message-format", "json"]).expect(0).stdout;
+        let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert_eq!(parse(&json), parse(&record));
+    }
+    assert!(env.llmc(&["show", "double@HEAD"]).expect(0).stdout.contains("a person"));
+    // Without the spec, too.
+    std::fs::remove_file(env.path("specs/double.yaml")).unwrap();
+    env.llmc(&["show", "double@HEAD"]).expect(0);
+    for (what, told) in [
+        ("double@nowhere", "git knows no revision `nowhere`"),
+        ("double@", "git knows no revision ``"),
+        ("double@--all", "git knows no revision `--all`"),
+        ("double@HEAD~2", "there is no artifact `double` in"),
+        ("../double@HEAD", "there is no"),
+    ] {
+        let run = env.llmc(&["show", what]);
+        assert!(run.code == 1 && run.stderr.contains(told) || what.starts_with(".."), "{what}: {run}");
+    }
+    let run = env.llmc(&["show", "double@HEAD", "--samples"]).expect(1);
+    assert!(run.stderr.contains("not of a revision"), "{run}");
+}
+
+#[test]
+fn a_long_history_is_read_in_little_time() {
+    let (env, _server) = built();
+    // Many commits, of which none touches the artifact.
+    let mut stream = String::new();
+    for number in 0..5000 {
+        let from = if number == 0 { "from refs/heads/main^0\n" } else { "" };
+        stream.push_str(&format!(
+            "commit refs/heads/main\ncommitter T <t@example.org> {} +0000\ndata 1\nx\n{from}\
+             M 100644 inline other.txt\ndata {}\n{number}\n",
+            1_900_000_000 + number,
+            number.to_string().len(),
+        ));
+    }
+    env.write("../stream", &stream);
+    env.run("sh", &["-c", "git fast-import --quiet < ../stream"], ".");
+    let started = std::time::Instant::now();
+    let entries = log(&env, &["double"]);
+    assert_eq!(entries.len(), 1);
+    // Generous, since other tests run beside this one: a diff of each commit would take much longer.
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+}
