@@ -1,7 +1,8 @@
 //! Freezing: an artifact's files, writing them all or not at all, and whether an artifact is up to date.
 //!
-//! What is written is decided by pure functions; [`write()`] and [`recover`] alone touch the disk, and only below
-//! `generated/`. Nothing here knows git. Whoever writes holds the workspace's lock.
+//! What is written is decided by pure functions; [`write()`], [`replace`] and [`recover`] alone touch the disk, and only
+//! below `generated/`, but for the specs that [`replace`] is given. Nothing here knows git. Whoever writes holds the
+//! workspace's lock.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -42,7 +43,7 @@ pub enum FreezeError {
         second_version: String,
     },
     /// A path that [`write()`] does not write to.
-    #[error("`{0}` is not a plain path below `generated`")]
+    #[error("`{0}` is not a plain path below `generated`, nor one of a spec")]
     Outside(String),
     /// `generated`, or a folder in it, is a link that leads elsewhere.
     #[error("`{0}` leads out of the workspace")]
@@ -462,24 +463,41 @@ struct Step {
     path: String,
     /// SHA-256 of what was there, if anything.
     old: Option<String>,
-    /// SHA-256 of what comes there.
-    new: String,
+    /// SHA-256 of what comes there; none where the file is to be no more.
+    new: Option<String>,
 }
+
+/// What a file is to hold and what it held; nothing where it is to be no more, or was not there.
+type Content<'a> = (Option<&'a [u8]>, Option<Vec<u8>>);
 
 /// Writes the files, all or none, and returns the paths that changed. The caller holds the workspace's lock.
 ///
 /// Each file is old or new at every moment, never half. When the process is killed in between, [`recover`] (which
 /// this calls first) finishes the write. Files that already are as they should be are not touched.
 pub fn write(workspace: &Workspace, files: &[FileText]) -> Result<Vec<String>, FreezeError> {
+    match files.iter().find(|(path, _)| !path.starts_with("generated/")) {
+        Some((path, _)) => Err(FreezeError::Outside(path.clone())),
+        None => replace(workspace, files, &[]),
+    }
+}
+
+/// Like [`write()`], and removes the files in `removed`: all of it is done or none. Specs may be written, too.
+pub fn replace(workspace: &Workspace, files: &[FileText], removed: &[String]) -> Result<Vec<String>, FreezeError> {
     recover(workspace)?;
     let mut steps = Vec::new();
-    let mut contents: Vec<(&[u8], Option<Vec<u8>>)> = Vec::new();
+    let mut contents: Vec<Content<'_>> = Vec::new();
     for (path, new) in files {
-        let target = target(workspace, path)?;
-        let old = read(&target)?;
+        let old = read(&target(workspace, path)?)?;
         if old.as_ref() != Some(new) {
-            steps.push(Step { path: path.clone(), old: old.as_ref().map(sha256), new: sha256(new) });
-            contents.push((new, old));
+            steps.push(Step { path: path.clone(), old: old.as_ref().map(sha256), new: Some(sha256(new)) });
+            contents.push((Some(new), old));
+        }
+    }
+    for path in removed {
+        let old = read(&target(workspace, path)?)?;
+        if old.is_some() {
+            steps.push(Step { path: path.clone(), old: old.as_ref().map(sha256), new: None });
+            contents.push((None, old));
         }
     }
     if steps.is_empty() {
@@ -487,7 +505,9 @@ pub fn write(workspace: &Workspace, files: &[FileText]) -> Result<Vec<String>, F
     }
     let stage = Stage::new(workspace)?;
     for (number, (new, _)) in contents.iter().enumerate() {
-        write_synced(&stage.0.join(number.to_string()), new)?;
+        if let Some(new) = new {
+            write_synced(&stage.0.join(number.to_string()), new)?;
+        }
     }
     let journal = serde_json::to_vec(&steps).expect("steps hold only strings");
     write_synced(&stage.0.join("journal"), &journal)?;
@@ -496,9 +516,13 @@ pub fn write(workspace: &Workspace, files: &[FileText]) -> Result<Vec<String>, F
 
     for (number, step) in steps.iter().enumerate() {
         let target = target(workspace, &step.path)?;
-        if let Err(error) = put(&stage.0.join(number.to_string()), &target) {
+        let (action, done) = match step.new {
+            Some(_) => ("write", put(&stage.0.join(number.to_string()), &target)),
+            None => ("remove", fs::remove_file(&target)),
+        };
+        if let Err(error) = done {
             roll_back(workspace, &stage, &steps[..number], &contents);
-            return Err(io_error("write", &target)(error));
+            return Err(io_error(action, &target)(error));
         }
     }
     Ok(steps.into_iter().map(|step| step.path).collect())
@@ -524,11 +548,18 @@ pub fn recover(workspace: &Workspace) -> Result<usize, FreezeError> {
         for (number, step) in steps.iter().enumerate() {
             let staged = stage.0.join(number.to_string());
             let Ok(target) = target(workspace, &step.path) else { continue };
+            if read(&target)?.map(sha256) != step.old {
+                continue;
+            }
+            let Some(new) = &step.new else {
+                if step.old.is_some() {
+                    fs::remove_file(&target).map_err(io_error("remove", &target))?;
+                    finished += 1;
+                }
+                continue;
+            };
             let is_file = fs::symlink_metadata(&staged).is_ok_and(|metadata| metadata.is_file());
-            if is_file
-                && read(&staged)?.is_some_and(|bytes| sha256(bytes) == step.new)
-                && read(&target)?.map(sha256) == step.old
-            {
+            if is_file && read(&staged)?.is_some_and(|bytes| sha256(bytes) == *new) {
                 put(&staged, &target).map_err(io_error("write", &target))?;
                 finished += 1;
             }
@@ -537,14 +568,14 @@ pub fn recover(workspace: &Workspace) -> Result<usize, FreezeError> {
     Ok(finished)
 }
 
-/// The absolute path of a file below `generated/`, with its folder made.
+/// The absolute path of a file below `generated/`, or of a spec, with its folder made.
 fn target(workspace: &Workspace, path: &str) -> Result<PathBuf, FreezeError> {
     let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', ':', '\0']);
-    if !path.starts_with("generated/") || !path.split('/').all(plain) {
+    if !(path.starts_with("generated/") || path.ends_with(".yaml")) || !path.split('/').all(plain) {
         return Err(FreezeError::Outside(path.to_owned()));
     }
     let target = workspace.path(path);
-    let folder = target.parent().expect("a path below `generated` has a parent");
+    let folder = target.parent().expect("a path in the workspace has a parent");
     fs::create_dir_all(folder).map_err(io_error("create", folder))?;
     let real = fs::canonicalize(folder).map_err(io_error("open", folder))?;
     if real != folder {
@@ -601,7 +632,7 @@ fn put(staged: &Path, target: &Path) -> io::Result<()> {
 }
 
 /// Puts back what was there. Best effort: the error that led here is what is reported.
-fn roll_back(workspace: &Workspace, stage: &Stage, steps: &[Step], contents: &[(&[u8], Option<Vec<u8>>)]) {
+fn roll_back(workspace: &Workspace, stage: &Stage, steps: &[Step], contents: &[Content<'_>]) {
     let _ = fs::remove_file(stage.0.join(JOURNAL));
     for (step, (_, old)) in steps.iter().zip(contents) {
         let target = workspace.path(&step.path);
@@ -758,12 +789,44 @@ mod tests {
         let before = [("generated/a".to_owned(), b"old".to_vec())];
         write(&workspace, &before).unwrap();
         let stage = Stage::new(&workspace).unwrap();
-        let step = |path: &str| Step { path: path.into(), old: None, new: String::new() };
+        let step = |path: &str| Step { path: path.into(), old: None, new: Some(String::new()) };
         fs::write(workspace.path("generated/a"), "new").unwrap();
         fs::write(workspace.path("generated/b"), "new").unwrap();
-        let contents: [(&[u8], Option<Vec<u8>>); 2] = [(b"new", Some(b"old".to_vec())), (b"new", None)];
-        roll_back(&workspace, &stage, &[step("generated/a"), step("generated/b")], &contents);
+        let contents: [Content<'_>; 3] =
+            [(Some(b"new"), Some(b"old".to_vec())), (Some(b"new"), None), (None, Some(b"gone".to_vec()))];
+        let steps = [step("generated/a"), step("generated/b"), Step { new: None, ..step("generated/c") }];
+        roll_back(&workspace, &stage, &steps, &contents);
         assert_eq!(fs::read(workspace.path("generated/a")).unwrap(), b"old");
+        assert!(!workspace.path("generated/b").exists());
+        assert_eq!(fs::read(workspace.path("generated/c")).unwrap(), b"gone");
+    }
+
+    #[test]
+    fn files_are_written_and_removed_together_and_a_cut_off_removal_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::at(folder.path()).unwrap();
+        let file = |path: &str, text: &str| (path.to_owned(), text.as_bytes().to_vec());
+        write(&workspace, &[file("generated/a", "a"), file("generated/b", "b")]).unwrap();
+        let removed = ["generated/a".to_owned(), "generated/never".to_owned()];
+        let changed = replace(&workspace, &[file("specs/x.yaml", "x")], &removed).unwrap();
+        assert_eq!(changed, ["specs/x.yaml", "generated/a"]);
+        assert!(!workspace.path("generated/a").exists() && workspace.path("specs/x.yaml").is_file());
+        for path in ["x.txt", "../x.yaml", ".github/x.yaml", "/x.yaml"] {
+            let error = replace(&workspace, &[file(path, "x")], &[]).unwrap_err();
+            assert!(matches!(error, FreezeError::Outside(_)), "{error}");
+        }
+
+        let journal = |old: &str| {
+            let stage = Stage::new(&workspace).unwrap();
+            let step = Step { path: "generated/b".into(), old: Some(sha256(old)), new: None };
+            fs::write(stage.0.join(JOURNAL), serde_json::to_vec(&[step]).unwrap()).unwrap();
+            std::mem::forget(stage);
+        };
+        journal("someone changed it since");
+        assert_eq!(recover(&workspace).unwrap(), 0);
+        assert!(workspace.path("generated/b").exists());
+        journal("b");
+        assert_eq!(recover(&workspace).unwrap(), 1);
         assert!(!workspace.path("generated/b").exists());
     }
 }

@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// List the commits that changed an artifact: when, by whom or what, and what changed
     Log(LogArgs),
+    /// Make an artifact of an earlier commit current again, in a new commit
+    Revert(RevertArgs),
     /// Everything that was sampled here: export it, add it up, remove what is old
     Ledger(LedgerArgs),
     /// List the models that can be used, or fetch an embedded one
@@ -377,6 +379,26 @@ pub(crate) struct LogArgs {
     /// How many commits to list at most
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) number: Option<u32>,
+}
+
+/// `llmc revert`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc revert slugify@HEAD~1                   as it was before the last commit
+  llmc revert slugify@3f0c1d2                  as `llmc log slugify` lists it
+
+Spec, code, tests and provenance are made what they were, and the generated crate's own files follow; all else stays as it
+is. What is changed and not committed is never written over. Nothing is sampled, compiled or run.
+
+Exit codes: 0 it is current, 6 changes would be lost, or that commit's artifact is not as its own record says.")]
+pub(crate) struct RevertArgs {
+    /// The spec, by name or file, and a revision of git's
+    #[arg(value_name = "SPEC@REV")]
+    pub(crate) spec: String,
+    /// Leave git alone: write the files and stop
+    #[arg(long)]
+    pub(crate) no_commit: bool,
 }
 
 /// `llmc ledger`.

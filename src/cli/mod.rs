@@ -10,6 +10,7 @@ mod explain;
 mod init;
 mod ledger;
 mod log;
+mod revert;
 mod show;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -228,6 +229,10 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
         Command::Log(args) => {
             let session = session(cli, output, None)?;
             log::log(&session, args, output)
+        }
+        Command::Revert(args) => {
+            let mut session = session(cli, output, None)?;
+            revert::revert(&mut session, args, &directory(&cli.global)?, output)
         }
         // Anywhere, and what a workspace says plays no part.
         Command::Doctor => doctor::doctor(&options(cli, None, None)?, output),

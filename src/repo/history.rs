@@ -6,7 +6,7 @@ use std::path::Path;
 use git2::{Commit, ErrorCode, ObjectType, Oid, Tree};
 
 use super::{Repo, RepoError, git, lookup};
-use crate::freeze;
+use crate::freeze::{self, FileText};
 use crate::workspace::paths;
 
 /// A commit that changed an artifact.
@@ -91,6 +91,32 @@ impl Repo {
         let Some((oid, _)) = lookup(&tree, &path) else { return Ok(None) };
         let blob = self.git.find_blob(oid).map_err(git("read a file"))?;
         Ok(Some(blob.content().to_vec()))
+    }
+
+    /// The paths of those files of which something would be lost, were they written so: what is on disk or in the index is
+    /// neither that nor what HEAD has.
+    pub fn would_lose(&self, files: &[FileText]) -> Result<Vec<String>, RepoError> {
+        let head = self.head()?.commit.map(|commit| commit.tree()).transpose().map_err(git("read HEAD"))?;
+        // Formats that libgit2 does not read are left to the comparison of what is on disk.
+        let index = self.git.index().ok();
+        let mut changed = Vec::new();
+        for (file, bytes) in files {
+            let path = self.full_path(file)?;
+            let kept = [
+                head.as_ref().and_then(|head| lookup(head, &path)).map(|(oid, _)| oid),
+                Oid::hash_object(ObjectType::Blob, bytes).ok(),
+            ];
+            let staged = index.as_ref().and_then(|index| index.get_path(Path::new(&path), 0)).map(|entry| entry.id);
+            let on_disk = freeze::read(&self.workdir.join(&path))?;
+            let is_kept =
+                |bytes: &[u8]| Oid::hash_object(ObjectType::Blob, bytes).is_ok_and(|oid| kept.contains(&Some(oid)));
+            let is_lost =
+                |bytes: &Vec<u8>| !is_kept(bytes) && !freeze::unix_lines(bytes).is_some_and(|bytes| is_kept(&bytes));
+            if staged.is_some_and(|staged| !kept.contains(&Some(staged))) || on_disk.as_ref().is_some_and(is_lost) {
+                changed.push(file.clone());
+            }
+        }
+        Ok(changed)
     }
 
     /// An artifact's code.

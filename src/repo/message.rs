@@ -37,6 +37,17 @@ pub fn adopted(name: &str, spec: &str) -> String {
     )
 }
 
+/// What the commit says that makes an earlier artifact current again.
+pub fn reverted(name: &str, spec: &str, commit: &str, short: &str) -> String {
+    let (name, spec) = (line(name), line(spec));
+    format!(
+        "llmc: revert {name} to {short}\n\n\
+         Spec, code, tests and provenance are again as in {commit}.\n\n\
+         Llmc-Spec: {spec}\n\
+         Llmc-Reverts-To: {commit}\n",
+    )
+}
+
 impl CommitMessage<'_> {
     /// Subject, body and trailers.
     pub fn text(&self) -> String {

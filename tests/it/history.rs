@@ -398,3 +398,169 @@ fn a_long_history_is_read_in_little_time() {
     // Generous, since other tests run beside this one: a diff of each commit would take much longer.
     assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
 }
+
+// ---- revert ----
+
+/// `double` built, then taken in as a person's, with another description; the tree is dirty beside it.
+fn twice() -> (TestEnv, Server) {
+    let (env, server) = built();
+    env.write("specs/double.yaml", &SPEC.replace("Twice", "Two times"));
+    edit(&env, "pub fn double(n: i32) -> i32 { n + n }");
+    env.llmc(&["adopt", "double"]).expect(0);
+    (env, server)
+}
+
+const ARTIFACT: [&str; 4] =
+    ["generated/provenance/double.json", CODE, "generated/tests/double.rs", "specs/double.yaml"];
+
+#[test]
+fn an_earlier_artifact_is_made_current_by_a_commit_of_its_files_and_is_as_it_was() {
+    let (env, server) = twice();
+    let asked = server.received().len();
+    let old = env.git(&["rev-parse", "HEAD~1"]);
+    let run = env.llmc(&["revert", "double@HEAD~1", "--message-format", "json"]).expect(0);
+    let event = run.events().pop().unwrap();
+    assert_eq!((&event["event"], &event["status"]), (&"reverted".into(), &"reverted".into()));
+    assert_eq!((&event["to"], &event["notes"]), (&old.trim().into(), &serde_json::json!([])));
+    assert_eq!(event["commit"], env.git(&["rev-parse", "HEAD"]).trim());
+    assert_eq!(env.committed(), ARTIFACT);
+    expect_dirty_as_before(&env);
+    for path in ARTIFACT {
+        assert_eq!(env.read(path), env.git(&["show", &format!("{}:{path}", old.trim())]), "{path}");
+    }
+    let message = env.git(&["log", "-1", "--format=%B"]);
+    assert!(message.starts_with("llmc: revert double to "), "{message}");
+    assert!(message.contains(&format!("\nLlmc-Reverts-To: {old}")), "{message}");
+    env.llmc(&["verify"]).expect(0);
+    assert_eq!(status(&build(&env, &["--locked"]).expect(0)), "fresh");
+    assert_eq!(server.received().len(), asked);
+    // Once more there is nothing to do; and the person's can be had back.
+    let head = env.git(&["rev-parse", "HEAD"]);
+    assert!(env.llmc(&["revert", "double@HEAD~2"]).expect(0).stderr.contains("double is as in "));
+    assert_eq!(env.git(&["rev-parse", "HEAD"]), head);
+    env.llmc(&["revert", "double@HEAD~1"]).expect(0);
+    assert!(env.read(CODE).contains("n + n"));
+    env.llmc(&["verify"]).expect(0);
+    assert_eq!(status(&build(&env, &["--locked"]).expect(0)), "fresh");
+}
+
+#[test]
+fn nothing_that_is_not_committed_is_written_over() {
+    let (env, _server) = twice();
+    let head = env.git(&["rev-parse", "HEAD"]);
+    for path in ARTIFACT {
+        let before = env.read(path);
+        env.write(path, &format!("{before}# mine\n"));
+        let run = env.llmc(&["revert", "double@HEAD~1"]).expect(6);
+        assert!(run.stderr.contains(&format!("changes that are not committed would be lost: {path}")), "{run}");
+        assert!(run.stderr.contains("`git commit` or `git stash` them first"), "{run}");
+        assert_eq!(env.read(path), format!("{before}# mine\n"));
+        // Staged and then undone on disk.
+        env.git(&["add", path]);
+        env.write(path, &before);
+        env.llmc(&["revert", "double@HEAD~1"]).expect(6);
+        env.git(&["reset", "-q", path]);
+    }
+    assert_eq!(env.git(&["rev-parse", "HEAD"]), head);
+    expect_dirty_as_before(&env);
+    // Of a file that is not there nothing is lost.
+    std::fs::remove_file(env.path(CODE)).unwrap();
+    env.llmc(&["revert", "double@HEAD~1"]).expect(0);
+    env.llmc(&["verify"]).expect(0);
+}
+
+#[test]
+fn what_was_removed_is_brought_back_and_the_crate_lists_it() {
+    let (env, _server) = built();
+    let files = ["generated/Cargo.toml", "generated/src/lib.rs"].map(|path| (path, env.read(path)));
+    let old = env.git(&["rev-parse", "HEAD"]);
+    env.git(&["rm", "-q", "-r", "generated", "specs"]);
+    env.git(&["commit", "-qm", "away", "--", "generated", "specs"]);
+    env.llmc(&["revert", &format!("double@{}", old.trim())]).expect(0);
+    assert_eq!(env.committed().len(), 6);
+    for (path, text) in files {
+        assert_eq!(env.read(path), text);
+    }
+    env.llmc(&["verify"]).expect(0);
+    assert_eq!(status(&build(&env, &["--locked"]).expect(0)), "fresh");
+    expect_dirty_as_before(&env);
+}
+
+#[test]
+fn what_no_longer_fits_is_said_and_what_follows() {
+    let (env, _server) = twice();
+    env.write("templates/implement.system.tera", "You write Rust.");
+    let run = env.llmc(&["revert", "double@HEAD~1"]).expect(0);
+    assert!(run.stderr.contains("note: the prompt's templates were others then: `llmc verify` says so"), "{run}");
+    assert!(env.llmc(&["verify"]).expect(6).stderr.contains("templates"));
+    assert_eq!(status(&build(&env, &[]).expect(0)), "built");
+    std::fs::remove_file(env.path("templates/implement.system.tera")).unwrap();
+    env.write("llmc.yaml", &(env.read("llmc.yaml") + "sampling: { top_p: 0.5 }\n"));
+    let run = env.llmc(&["revert", "double@HEAD~1", "--no-commit"]).expect(0);
+    assert!(run.stderr.contains("note: llmc.yaml said otherwise about model or sampling then"), "{run}");
+    assert_eq!(env.git(&["log", "-1", "--format=%s"]), "llmc: build double\n");
+}
+
+#[test]
+fn an_artifact_that_contradicts_its_own_record_is_not_made_current() {
+    let (env, _server) = built();
+    let commit = |path: &str, text: &str| {
+        let before = env.read(path);
+        env.write(path, text);
+        env.git(&["commit", "-qm", "changed", path]);
+        env.write(path, &before);
+        env.git(&["commit", "-qm", "back", path]);
+    };
+    let record = "generated/provenance/double.json";
+    for (path, text, told) in [
+        (CODE, env.read(CODE).replace("n * 2", "n * 3"), "is not as it was recorded"),
+        ("specs/double.yaml", SPEC.replace("Twice", "Thrice"), "is not the spec that the artifact was made for"),
+        ("specs/double.yaml", SPEC.replace("signature", "sign"), "a spec is invalid"),
+        (
+            record,
+            env.read(record).replace("\"format_version\": 1", "\"format_version\": 9"),
+            "can't be read by this llmc",
+        ),
+    ] {
+        commit(path, &text);
+        let run = env.llmc(&["revert", "double@HEAD~1"]);
+        assert!(matches!(run.code, 2 | 6) && run.stderr.contains(told), "{told}: {run}");
+    }
+    assert!(env.llmc(&["revert", "double"]).expect(1).stderr.contains("`llmc revert double@REV`"));
+    let run = env.llmc(&["revert", "treble@HEAD"]).expect(1);
+    assert!(run.stderr.contains("there is no artifact `treble` in"), "{run}");
+    expect_dirty_as_before(&env);
+}
+
+#[test]
+fn what_it_calls_has_to_be_there_and_what_calls_it_is_named() {
+    let server = Server::answering(|received, _| {
+        let asked = String::from_utf8_lossy(&received.body).into_owned();
+        Reply::chat(if asked.contains("pub fn quadruple") {
+            "```rust\nuse crate::double::double;\npub fn quadruple(n: i32) -> i32 { double(double(n)) }\n```"
+        } else {
+            RIGHT
+        })
+    });
+    let env = TestEnv::with_server(&server.url);
+    env.write("specs/double.yaml", SPEC);
+    let quadruple = "llmc: 1\nname: quadruple\ndescription: Four times a number.\nsignature: \"pub fn quadruple(n: i32) -> i32\"\n\
+                     examples:\n  - { call: quadruple(2), returns: 8 }\nuses: [double]\nsampling: { samples: 1 }\n";
+    env.write("specs/quadruple.yaml", quadruple);
+    env.llmc(&["build"]).expect(0);
+    edit(&env, "pub fn double(n: i32) -> i32 { n + n }");
+    let run = env.llmc(&["adopt", "double"]).expect(0);
+    assert!(run.stderr.contains("the next build looks at what uses it anew: quadruple"), "{run}");
+    let run = env.llmc(&["revert", "double@HEAD~1"]).expect(0);
+    assert!(run.stderr.contains("the next build looks at what uses it anew: quadruple"), "{run}");
+    assert_eq!(status(&build(&env, &["--locked"]).expect(0)), "fresh");
+    env.llmc(&["verify"]).expect(0);
+    // Both away, then the caller alone back.
+    env.git(&["rm", "-q", "-r", "generated", "specs"]);
+    env.git(&["commit", "-qm", "away"]);
+    let run = env.llmc(&["revert", "quadruple@HEAD~1"]).expect(2);
+    assert!(run.stderr.contains("`llmc revert double@"), "{run}");
+    env.llmc(&["revert", "double@HEAD~1"]).expect(0);
+    env.llmc(&["revert", "quadruple@HEAD~2"]).expect(0);
+    env.llmc(&["verify"]).expect(0);
+}
