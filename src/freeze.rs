@@ -297,6 +297,8 @@ pub enum Freshness {
     Stale(String),
     /// A person made it for an earlier spec, or something it used; why, in words. Building would lose that work.
     StaleByHand(String),
+    /// It is, but its spec was at another place then, where none is any more: this one.
+    Elsewhere(String),
     /// These files are not as llmc wrote them, and building would lose the changes. Says nothing about the spec.
     HandEdited(Vec<String>),
     /// The name belongs to the artifact of another spec that still exists, at this path.
@@ -349,6 +351,9 @@ pub fn up_to_date(
     if !summary.is_human && summary.input_digest != input_digest {
         return Ok(Freshness::Stale("the spec, its templates, its settings or what it uses changed".to_owned()));
     }
+    if summary.spec.path != spec_path {
+        return Ok(Freshness::Elsewhere(summary.spec.path));
+    }
     let root = read(&workspace.path(paths::CRATE_ROOT))?.unwrap_or_default();
     let line = module_line(name);
     let listed = root.split(|byte| *byte == b'\n').any(|one| one.trim_ascii() == line.as_bytes());
@@ -395,6 +400,29 @@ pub fn modules_on_disk(workspace: &Workspace) -> Result<Vec<Module>, FreezeError
     }
     modules.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(modules)
+}
+
+/// The names that lie in `generated/provenance`, and those that the crate lists without there being code of theirs.
+pub fn names_on_disk(workspace: &Workspace) -> Result<Vec<String>, FreezeError> {
+    let folder = workspace.path(paths::PROVENANCE);
+    let mut names = Vec::new();
+    match fs::read_dir(&folder) {
+        Ok(entries) => {
+            for entry in entries {
+                let file = entry.map_err(io_error("read", &folder))?.file_name();
+                names.extend(file.to_str().and_then(module_name).map(str::to_owned));
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io_error("read", &folder)(error)),
+    }
+    let root = read(&workspace.path(paths::CRATE_ROOT))?.unwrap_or_default();
+    for line in String::from_utf8_lossy(&root).lines() {
+        let name = line.trim().strip_prefix("pub mod ").and_then(|line| line.strip_suffix(';'));
+        let name = name.filter(|name| module_name(&format!("{name}.json")).is_some());
+        names.extend(name.filter(|name| !workspace.path(&paths::code(name)).exists()).map(str::to_owned));
+    }
+    Ok(names)
 }
 
 /// The artifact's name, from the name of its provenance file; `None` when it is no such file.

@@ -10,7 +10,7 @@ use super::log::Log;
 use super::purse::{Caps, Purse};
 use super::repair::{Node, Step};
 use super::specs::{self, Loaded};
-use super::{Session, Summary, stop, tell};
+use super::{Session, Summary, orphans, stop, tell};
 use crate::candidate::Candidate;
 use crate::digest;
 use crate::error::{Error, ExitCode};
@@ -43,21 +43,43 @@ pub(super) struct Target {
 /// Builds the specs that are not up to date, in order.
 pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Result<Summary, Error> {
     let mut summary = Summary::default();
-    let (loaded, mistakes) = specs::load_specs(session, named, from)?;
+    let repo = if session.options.no_commit { None } else { Repo::discover(&session.workspace.root)? };
+    if let Some(repo) = &repo {
+        repo.recover()?;
+    }
+    let mut orphans = orphans::find(session, repo.as_ref())?;
+    // The name of an artifact without a spec asks for its end.
+    let (gone, named): (Vec<String>, Vec<String>) =
+        named.iter().cloned().partition(|name| orphans.iter().any(|orphan| orphan.name == *name));
+    let is_all = named.is_empty() && gone.is_empty();
+    let (loaded, mistakes) = match named.is_empty() && !is_all {
+        true => (Vec::new(), Vec::new()),
+        false => specs::load_specs(session, &named, from)?,
+    };
     if !mistakes.is_empty() {
         // Nothing is sampled while a spec is wrong: that costs money, and mending it comes first anyway.
         summary.mistakes = mistakes;
         summary.fail(Error::new(ExitCode::Spec, "a spec is invalid, nothing was built"));
         return Ok(summary);
     }
-    if loaded.is_empty() {
-        return Err(Error::new(ExitCode::Usage, "there is no spec in `specs/`").hint("`llmc init` writes an example"));
-    }
-    let repo = if session.options.no_commit { None } else { Repo::discover(&session.workspace.root)? };
-    if let Some(repo) = &repo {
-        repo.recover()?;
+    if loaded.is_empty() && is_all {
+        let error = Error::new(ExitCode::Usage, "there is no spec in `specs/`");
+        // A folder that was moved away is no wish to lose everything.
+        return Err(match orphans.first() {
+            None => error.hint("`llmc init` writes an example"),
+            Some(orphan) => error.hint(format!(
+                "{} artifacts without a spec in `generated/`; `llmc build {}` removes one by name",
+                orphans.len(),
+                orphan.name
+            )),
+        });
     }
     let mut lock = None;
+    if !orphans.is_empty() && !session.options.locked {
+        lock = Some(take_lock(session)?);
+        freeze::recover(&session.workspace)?;
+        orphans = orphans::find(session, repo.as_ref())?;
+    }
     for one in &loaded {
         if session.interrupt.is_set() {
             return Err(Error::interrupted());
@@ -82,8 +104,29 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
                 freshness = self::freshness(session, &target)?;
             }
         }
+        if let Freshness::Missing | Freshness::Elsewhere(_) = freshness
+            && !session.options.locked
+        {
+            let is_moved = match freshness {
+                Freshness::Missing => orphans::adopt_name(session, one, &loaded, &mut orphans, repo.as_ref()).await,
+                _ => orphans::adopt_place(session, one, &loaded, repo.as_ref()).await,
+            };
+            match is_moved {
+                Ok(true) => freshness = self::freshness(session, &target)?,
+                Ok(false) => {}
+                Err(error) if error.exit == ExitCode::Interrupted => return Err(error),
+                Err(error) => {
+                    finish(session, &mut summary, failed(&one.spec.name, started, &error));
+                    summary.fail(error);
+                    continue;
+                }
+            }
+        }
         let result = match refuse(session, &target, &freshness) {
             Some(error) => Err(error),
+            None if freshness == Freshness::Fresh && !session.options.no_cache => {
+                fresh(session, &target, repo.as_ref(), started)
+            }
             None if freshness == Freshness::Unlisted && !session.options.no_cache => {
                 relist(session).and_then(|()| fresh(session, &target, repo.as_ref(), started))
             }
@@ -104,6 +147,19 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
                 }
             }
         }
+    }
+    orphans.retain(|orphan| is_all || gone.contains(&orphan.name));
+    // One of those that failed may be what comes in the place of what has no spec.
+    let is_built = |one: &Loaded| session.workspace.path(&paths::code(&one.spec.name)).is_file();
+    match loaded.iter().find(|one| !is_built(one)) {
+        Some(missing) if !orphans.is_empty() && !session.options.locked => {
+            let names: Vec<&str> = orphans.iter().map(|orphan| orphan.name.as_str()).collect();
+            let (names, missing) = (names.join(", "), &missing.spec.name);
+            session.tell(Event::Note(format!(
+                "not removed before `{missing}` is built, although without a spec: {names}"
+            )));
+        }
+        _ => orphans::remove(session, &orphans, repo.as_ref(), &mut summary)?,
     }
     Ok(summary)
 }
@@ -139,7 +195,7 @@ pub(super) fn target(session: &Session, loaded: &Loaded) -> Result<Target, Error
 pub(super) fn needs_building(session: &Session, loaded: &Loaded) -> Result<bool, Error> {
     let freshness = freshness(session, &target(session, loaded)?)?;
     let is_kept = matches!(freshness, Freshness::StaleByHand(_)) && !session.options.overwrite;
-    Ok(!is_kept && !matches!(freshness, Freshness::Fresh | Freshness::Unlisted))
+    Ok(!is_kept && !matches!(freshness, Freshness::Fresh | Freshness::Unlisted | Freshness::Elsewhere(_)))
 }
 
 pub(super) fn freshness(session: &Session, target: &Target) -> Result<Freshness, Error> {
@@ -168,6 +224,13 @@ fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<E
                 .hint(format!("`llmc adopt {name}` judges it as it is, against the spec as it is now"))
                 .hint(format!("`llmc build {name} --overwrite` draws samples, and one takes its place")),
         ),
+        Freshness::Elsewhere(other) if !session.options.overwrite && is_by_hand(session, name) => Some(
+            Error::new(
+                ExitCode::Difference,
+                format!("`{name}` was made by a person for `{other}`, and does not pass for `{}`", target.loaded.path),
+            )
+            .hint(format!("`llmc adopt {name}` says why; `llmc build {name} --overwrite` draws samples")),
+        ),
         Freshness::Fresh | Freshness::Unlisted
             if session.options.no_cache && !session.options.overwrite && is_by_hand(session, name) =>
         {
@@ -184,6 +247,7 @@ fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<E
                 Freshness::Stale(why) => why.as_str(),
                 Freshness::Missing => "there is no artifact yet",
                 Freshness::Unlisted => "the generated crate does not list it",
+                Freshness::Elsewhere(_) => "its spec was at another place when it was built",
                 _ => "--no-cache asks for fresh samples",
             };
             Some(
@@ -428,6 +492,16 @@ fn keep(
     Ok(())
 }
 
+/// An artifact's own files.
+pub(super) fn artifact_files(
+    loaded: &Loaded,
+    candidate: &Candidate,
+    provenance: &Provenance,
+) -> Result<Vec<FileText>, Error> {
+    let tests = validate::render_tests_file(&loaded.spec);
+    Ok(freeze::files(&ArtifactInput { source: &candidate.source, tests: &tests, provenance })?)
+}
+
 /// Writes the artifact and the crate's own files; returns what is to be committed.
 pub(super) fn write(
     session: &Session,
@@ -435,8 +509,7 @@ pub(super) fn write(
     candidate: &Candidate,
     provenance: &Provenance,
 ) -> Result<Vec<FileText>, Error> {
-    let tests = validate::render_tests_file(&loaded.spec);
-    let artifact = freeze::files(&ArtifactInput { source: &candidate.source, tests: &tests, provenance })?;
+    let artifact = artifact_files(loaded, candidate, provenance)?;
     let module = Module { name: loaded.spec.name.clone(), dependencies: loaded.spec.dependencies.clone() };
     let modules = freeze::with_module(&freeze::modules_on_disk(&session.workspace)?, module);
     let mut files = artifact.clone();

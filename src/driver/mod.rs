@@ -10,6 +10,7 @@ mod history;
 mod inputs;
 mod log;
 mod models;
+mod orphans;
 mod purse;
 mod repair;
 mod revert;

@@ -393,9 +393,14 @@ fn crate_differences(workspace: &Workspace, specs: &[Loaded]) -> Result<Vec<Diff
         let name = &loaded.spec.name;
         expected.extend([paths::code(name), paths::tests(name), paths::provenance(name)]);
     }
+    let gone: Vec<([String; 3], String)> = super::orphans::on_disk(workspace)?;
     for path in freeze::crate_listing(workspace, &OWN)? {
         if !expected.contains(&path) {
-            differences.push(Difference { path, message: "belongs to no spec".to_owned() });
+            let message = match gone.iter().find(|(files, _)| files.contains(&path)) {
+                Some((_, spec)) => format!("belongs to `{spec}`, which is no more; `llmc build` removes it"),
+                None => "belongs to no spec".to_owned(),
+            };
+            differences.push(Difference { path, message });
         }
     }
     Ok(differences)

@@ -3,7 +3,7 @@
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::path::Path;
 
-use git2::{Commit, ErrorCode, ObjectType, Oid, Tree};
+use git2::{Commit, ErrorCode, IndexEntryExtendedFlag, ObjectType, Oid, Tree};
 
 use super::{Repo, RepoError, git, lookup};
 use crate::freeze::{self, FileText};
@@ -117,6 +117,34 @@ impl Repo {
             }
         }
         Ok(changed)
+    }
+
+    /// The names of the artifacts in HEAD.
+    pub fn head_names(&self) -> Result<Vec<String>, RepoError> {
+        let Some(commit) = self.head()?.commit else { return Ok(Vec::new()) };
+        Ok(self.names_in(&commit.tree().map_err(git("read HEAD"))?)?.into_iter().collect())
+    }
+
+    fn names_in(&self, tree: &Tree<'_>) -> Result<HashSet<String>, RepoError> {
+        let folder = self.full_path(paths::PROVENANCE)?;
+        let found = tree.get_path(Path::new(&folder)).and_then(|entry| self.git.find_tree(entry.id()));
+        let Ok(folder) = found else { return Ok(HashSet::new()) };
+        let names = folder.iter().filter_map(|entry| Some(freeze::module_name(entry.name().ok()?)?.to_owned()));
+        Ok(names.collect())
+    }
+
+    /// Whether a file that is not on disk is not meant to be: the work tree is a sparse one. When in doubt it is so.
+    pub fn is_skipped(&self, file: &str) -> bool {
+        if !self.config_bool("core.sparsecheckout") {
+            return false;
+        }
+        let (Ok(path), Ok(index)) = (self.full_path(file), self.git.index()) else { return true };
+        let skipped = IndexEntryExtendedFlag::SKIP_WORKTREE.bits();
+        match index.get_path(Path::new(&path), 0) {
+            Some(entry) => entry.flags_extended & skipped != 0,
+            // A sparse index names whole folders.
+            None => index.iter().any(|entry| entry.path.ends_with(b"/") && path.as_bytes().starts_with(&entry.path)),
+        }
     }
 
     /// An artifact's code.
@@ -237,15 +265,8 @@ impl Repo {
         seen: &mut Seen,
     ) -> Result<Option<Stored>, RepoError> {
         let Some(code) = self.code(after) else { return Ok(None) };
-        let names = |tree: &Tree<'_>| -> Result<HashSet<String>, RepoError> {
-            let folder = self.full_path(paths::PROVENANCE)?;
-            let found = tree.get_path(Path::new(&folder)).and_then(|entry| self.git.find_tree(entry.id()));
-            let Ok(folder) = found else { return Ok(HashSet::new()) };
-            let names = folder.iter().filter_map(|entry| Some(freeze::module_name(entry.name().ok()?)?.to_owned()));
-            Ok(names.collect())
-        };
-        let now = names(tree)?;
-        let mut gone: Vec<String> = names(parent)?.into_iter().filter(|name| !now.contains(name)).collect();
+        let now = self.names_in(tree)?;
+        let mut gone: Vec<String> = self.names_in(parent)?.into_iter().filter(|name| !now.contains(name)).collect();
         gone.sort();
         for name in gone {
             let Some(old) = self.artifact(parent, &name, seen)? else { continue };

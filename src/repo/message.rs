@@ -37,6 +37,24 @@ pub fn adopted(name: &str, spec: &str) -> String {
     )
 }
 
+/// What the commit says that removes an artifact without a spec.
+pub fn removed(name: &str, spec: &str) -> String {
+    let (name, spec) = (line(name), line(spec));
+    format!("llmc: remove {name}\n\nIts spec, {spec}, is no more.\n\nLlmc-Spec: {spec}\n")
+}
+
+/// What the commit says by which an artifact follows its spec to another name or place.
+pub fn moved(old: &str, name: &str, spec: &str) -> String {
+    let (old, name, spec) = (line(old), line(name), line(spec));
+    let subject = if old == name { format!("move {name} to {spec}") } else { format!("move {old} to {name}") };
+    format!(
+        "llmc: {subject}\n\n\
+         The same code: nothing that counts was changed but where its spec is, and every check holds.\n\n\
+         Llmc-Spec: {spec}\n\
+         Llmc-Moved-From: {old}\n",
+    )
+}
+
 /// What the commit says that makes an earlier artifact current again.
 pub fn reverted(name: &str, spec: &str, commit: &str, short: &str) -> String {
     let (name, spec) = (line(name), line(spec));

@@ -60,6 +60,12 @@ fn to_json(event: &Event) -> Value {
             "differences": verified.differences, "notes": verified.notes,
             "seconds": (verified.seconds * 1000.0).round() / 1000.0,
         }),
+        Event::Removed { spec, path, commit } => {
+            json!({"event": "removed", "spec": spec, "path": path, "commit": commit})
+        }
+        Event::Moved { spec, from, path, commit } => {
+            json!({"event": "moved", "spec": spec, "from": from, "path": path, "commit": commit})
+        }
     };
     if let Value::Object(object) = &mut value {
         object.insert("v".to_owned(), VERSION.into());

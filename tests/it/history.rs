@@ -564,3 +564,226 @@ fn what_it_calls_has_to_be_there_and_what_calls_it_is_named() {
     env.llmc(&["revert", "quadruple@HEAD~2"]).expect(0);
     env.llmc(&["verify"]).expect(0);
 }
+
+// ---- specs that are renamed or deleted ----
+
+const ALL: [&str; 6] = [
+    "generated/Cargo.toml",
+    "generated/provenance/double.json",
+    CODE,
+    "generated/src/lib.rs",
+    "generated/tests/double.rs",
+    "specs/double.yaml",
+];
+
+/// Another spec, built by the same model.
+fn built_with_other() -> (TestEnv, Server) {
+    let (env, server) = built();
+    // It fits both specs: the function is the same.
+    env.write("specs/other.yaml", &SPEC.replace("name: double", "name: other").replace("Twice", "Two times"));
+    env.llmc(&["build"]).expect(0);
+    (env, server)
+}
+
+#[track_caller]
+fn event(run: &Run, kind: &str) -> Value {
+    run.events().into_iter().find(|event| event["event"] == kind).unwrap_or_else(|| panic!("no {kind}: {run}"))
+}
+
+#[test]
+fn the_artifact_of_a_spec_that_was_deleted_is_removed_in_a_commit_that_says_so() {
+    let (env, server) = built_with_other();
+    let asked = server.received().len();
+    std::fs::remove_file(env.path("specs/double.yaml")).unwrap();
+    let head = env.git(&["rev-parse", "HEAD"]);
+    let run = env.llmc(&["verify"]).expect(6);
+    assert!(run.stderr.contains("belongs to `specs/double.yaml`, which is no more; `llmc build` removes it"), "{run}");
+    let run = build(&env, &["--locked"]).expect(6);
+    assert!(run.stderr.contains("`double` is the artifact of `specs/double.yaml`, which is no more"), "{run}");
+    // Only what is named is worked on.
+    build(&env, &["other"]).expect(0);
+    assert_eq!(env.git(&["rev-parse", "HEAD"]), head);
+
+    let run = build(&env, &[]).expect(0);
+    let removed = event(&run, "removed");
+    assert_eq!((&removed["spec"], &removed["path"]), (&"double".into(), &"specs/double.yaml".into()));
+    assert_eq!(removed["commit"], env.git(&["rev-parse", "HEAD"]).trim());
+    let own: Vec<&str> = ALL.into_iter().filter(|path| *path != "generated/Cargo.toml").collect();
+    assert_eq!(env.committed(), own);
+    assert_eq!(
+        env.git(&["log", "-1", "--format=%B"]),
+        "llmc: remove double\n\nIts spec, specs/double.yaml, is no more.\n\nLlmc-Spec: specs/double.yaml\n\n"
+    );
+    expect_dirty_as_before(&env);
+    assert!(!env.path(CODE).exists() && !env.read("generated/src/lib.rs").contains("double"));
+    env.llmc(&["verify"]).expect(0);
+    assert_eq!(status(&build(&env, &["--locked"]).expect(0)), "fresh");
+    assert_eq!(server.received().len(), asked);
+    // And can be had back.
+    env.llmc(&["revert", "double@HEAD~1"]).expect(0);
+    env.llmc(&["verify"]).expect(0);
+}
+
+#[test]
+fn a_deletion_may_be_named_or_not_committed_and_a_workspace_without_specs_is_left_alone() {
+    let (env, _server) = built_with_other();
+    let head = env.git(&["rev-parse", "HEAD"]);
+    std::fs::rename(env.path("specs"), env.path("spec")).unwrap();
+    let run = env.llmc(&["build"]).expect(1);
+    assert!(run.stderr.contains("2 artifacts without a spec in `generated/`"), "{run}");
+    std::fs::rename(env.path("spec"), env.path("specs")).unwrap();
+
+    std::fs::remove_file(env.path("specs/double.yaml")).unwrap();
+    let run = build(&env, &["double", "--no-commit"]).expect(0);
+    assert_eq!(event(&run, "removed")["commit"], Value::Null);
+    assert!(!env.path(CODE).exists());
+    assert_eq!(env.git(&["rev-parse", "HEAD"]), head);
+    assert!(env.llmc(&["build", "treble"]).expect(1).stderr.contains("no spec `treble`"));
+    // The next one that may commits it.
+    let run = build(&env, &[]).expect(0);
+    assert_eq!(event(&run, "removed")["commit"], env.git(&["rev-parse", "HEAD"]).trim());
+    expect_dirty_as_before(&env);
+    // Whoever deletes the files, too, means the same.
+    for path in
+        ["specs/other.yaml", "generated/src/other.rs", "generated/tests/other.rs", "generated/provenance/other.json"]
+    {
+        std::fs::remove_file(env.path(path)).unwrap();
+    }
+    env.write("specs/double.yaml", SPEC);
+    build(&env, &[]).expect(0);
+    assert_eq!(env.git(&["log", "-1", "--format=%s"]), "llmc: remove other\n");
+    env.llmc(&["verify"]).expect(0);
+    expect_dirty_as_before(&env);
+}
+
+#[test]
+fn what_a_person_edited_or_made_is_not_removed_with_its_spec() {
+    let (env, _server) = built_with_other();
+    edit(&env, "pub fn double(n: i32) -> i32 { n + n }");
+    let edited = env.read(CODE);
+    let spec = env.read("specs/double.yaml");
+    std::fs::remove_file(env.path("specs/double.yaml")).unwrap();
+    let run = build(&env, &[]).expect(6);
+    assert!(run.stderr.contains("`double` was edited by hand, and its spec `specs/double.yaml` is no more"), "{run}");
+    assert_eq!(env.read(CODE), edited);
+    // As the hint says.
+    env.git(&["checkout", "--", "specs/double.yaml"]);
+    assert_eq!(env.read("specs/double.yaml"), spec);
+    env.llmc(&["adopt", "double", "--no-commit"]).expect(0);
+    std::fs::remove_file(env.path("specs/double.yaml")).unwrap();
+    let run = build(&env, &[]).expect(6);
+    assert!(run.stderr.contains("`double` was made by a person and is not committed"), "{run}");
+    assert!(env.path(CODE).exists());
+    build(&env, &["--overwrite"]).expect(0);
+    assert!(!env.path(CODE).exists());
+    env.llmc(&["verify"]).expect(0);
+    expect_dirty_as_before(&env);
+}
+
+#[test]
+fn a_renamed_spec_takes_its_artifact_along_without_a_sample_where_all_else_is_the_same() {
+    let (env, server) = built();
+    let asked = server.received().len();
+    let body = |path: &str| env.read(path).lines().skip(1).collect::<Vec<_>>().join("\n");
+    let code = body(CODE);
+    std::fs::remove_file(env.path("specs/double.yaml")).unwrap();
+    env.write("specs/twofold.yaml", &SPEC.replace("name: double", "name: twofold"));
+    let run = build(&env, &["--locked"]).expect(6);
+    assert!(env.path(CODE).exists(), "{run}");
+    let run = build(&env, &[]).expect(0);
+    let moved = event(&run, "moved");
+    assert_eq!((&moved["spec"], &moved["from"]), (&"twofold".into(), &"double".into()));
+    assert_eq!(moved["commit"], env.git(&["rev-parse", "HEAD"]).trim());
+    assert_eq!(status(&run), "fresh");
+    assert_eq!(server.received().len(), asked);
+    assert_eq!(
+        env.git(&["show", "--no-renames", "--name-status", "--format=%s", "HEAD"]),
+        "llmc: move double to twofold\n\n\
+         D\tgenerated/provenance/double.json\nA\tgenerated/provenance/twofold.json\n\
+         D\tgenerated/src/double.rs\nM\tgenerated/src/lib.rs\nA\tgenerated/src/twofold.rs\n\
+         D\tgenerated/tests/double.rs\nA\tgenerated/tests/twofold.rs\n\
+         D\tspecs/double.yaml\nA\tspecs/twofold.yaml\n"
+    );
+    expect_dirty_as_before(&env);
+    assert_eq!(body("generated/src/twofold.rs"), code);
+    env.llmc(&["verify"]).expect(0);
+    env.llmc(&["replay", "twofold"]).expect(0);
+    assert_eq!(status(&build(&env, &["--locked"]).expect(0)), "fresh");
+    env.run("cargo", &["test", "--offline", "--quiet"], "generated");
+    // The log goes on under the old name.
+    let entries = log(&env, &["twofold"]);
+    let names: Vec<&str> = entries.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["twofold", "double"]);
+    assert_eq!(told(&entries)[0], ("model", "same", Some(true), Some("same")));
+    let run = env.llmc(&["show", "twofold@HEAD~1"]).expect(1);
+    assert!(run.stderr.contains("it was named `double` once: `double@"), "{run}");
+}
+
+#[test]
+fn a_renamed_function_is_a_new_build_and_the_old_artifact_goes_once_it_is_there() {
+    let (env, server) = built();
+    let asked = server.received().len();
+    std::fs::remove_file(env.path("specs/double.yaml")).unwrap();
+    env.write("specs/twofold.yaml", &SPEC.replace("double", "twofold"));
+    // The model only ever writes `double`.
+    let run = build(&env, &[]).expect(3);
+    assert!(server.received().len() > asked, "another prompt is another question");
+    assert!(
+        event(&run, "note")["message"].as_str().unwrap().contains("not removed before `twofold` is built"),
+        "{run}"
+    );
+    assert!(env.path(CODE).exists());
+    env.write("generated/src/twofold.rs", "pub fn twofold(n: i32) -> i32 { n * 2 }");
+    env.llmc(&["adopt", "twofold"]).expect(0);
+    let run = build(&env, &[]).expect(0);
+    assert_eq!(event(&run, "removed")["spec"], "double");
+    env.llmc(&["verify"]).expect(0);
+    expect_dirty_as_before(&env);
+}
+
+#[test]
+fn a_spec_that_is_used_elsewhere_or_was_changed_too_is_not_moved_and_a_place_is_no_name() {
+    let (env, server) = built();
+    // Changed as well as renamed: a new build.
+    let asked = server.received().len();
+    std::fs::remove_file(env.path("specs/double.yaml")).unwrap();
+    let changed = SPEC.replace("name: double", "name: twofold").replace("returns: 4", "returns: 2 + 2");
+    env.write("specs/twofold.yaml", &changed);
+    let run = build(&env, &[]).expect(0);
+    assert_eq!((status(&run).as_str(), event(&run, "removed")["spec"].as_str()), ("built", Some("double")));
+    assert!(server.received().len() > asked);
+    expect_dirty_as_before(&env);
+    // At another place under the same name: the record follows.
+    let asked = server.received().len();
+    std::fs::create_dir(env.path("lib")).unwrap();
+    std::fs::rename(env.path("specs/twofold.yaml"), env.path("lib/twofold.yaml")).unwrap();
+    env.write("specs/other.yaml", &SPEC.replace("name: double", "name: other"));
+    let run = build(&env, &["lib/twofold.yaml"]).expect(0);
+    assert_eq!((event(&run, "moved")["path"].as_str(), status(&run).as_str()), (Some("lib/twofold.yaml"), "fresh"));
+    assert_eq!(env.git(&["log", "-1", "--format=%s"]), "llmc: move twofold to lib/twofold.yaml\n");
+    assert_eq!(server.received().len(), asked);
+    env.llmc(&["verify", "lib/twofold.yaml"]).expect(0);
+    // Its spec is there, so that it stays.
+    build(&env, &[]).expect(0);
+    assert!(env.path("generated/src/twofold.rs").exists());
+    // What another spec uses can't go: as ever, that is a mistake in the other one.
+    env.write("specs/user.yaml", &(SPEC.replace("name: double", "name: user") + "uses: [other]\n"));
+    std::fs::remove_file(env.path("specs/other.yaml")).unwrap();
+    let run = build(&env, &[]).expect(2);
+    assert!(run.stderr.contains("no spec `other` to use") || run.stdout.contains("no spec `other` to use"), "{run}");
+    assert!(env.path("generated/src/other.rs").exists());
+}
+
+#[test]
+fn a_sparse_work_tree_is_no_deletion() {
+    let (env, _server) = built_with_other();
+    // git leaves what it is not sure of: its index is brought up to date first, once no time in it is of this second.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    env.git(&["status"]);
+    env.git(&["sparse-checkout", "set", "--no-cone", "/*", "!/specs/double.yaml"]);
+    assert!(!env.path("specs/double.yaml").exists());
+    let head = env.git(&["rev-parse", "HEAD"]);
+    build(&env, &[]).expect(0);
+    assert_eq!(env.git(&["rev-parse", "HEAD"]), head);
+    assert!(env.path(CODE).exists());
+}
