@@ -22,6 +22,7 @@ Examples:
   llmc validate slugify mine.rs              is this an implementation of it?
   llmc show slugify                          where did this code come from?
   llmc verify                                for CI: is everything as it was built?
+  llmc adopt slugify                         keep what I edited in generated/src/slugify.rs
 
 Exit codes: 0 done, 1 usage or settings, 2 spec invalid, 3 no candidate passed, 4 budget or time spent,
 5 provider failed, 6 difference found, 70 internal error, 130 interrupted.")]

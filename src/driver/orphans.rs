@@ -60,7 +60,11 @@ pub(super) fn find(session: &Session, committed: Option<&Repo>) -> Result<Vec<Or
             None => None,
         };
         let spec_path = record.as_ref().map_or_else(|| paths::spec(&name), |record| record.spec.path.clone());
-        if workspace.path(&spec_path).exists() || repo.as_ref().is_some_and(|repo| repo.is_skipped(&spec_path)) {
+        // A record of another spec contradicts itself: `llmc verify` tells of it.
+        if !paths::is_spec(&spec_path, &name)
+            || workspace.path(&spec_path).exists()
+            || repo.as_ref().is_some_and(|repo| repo.is_skipped(&spec_path))
+        {
             continue;
         }
         let mut edited = Vec::new();
@@ -283,7 +287,8 @@ fn put(
         to_commit.extend_from_slice(files);
         let mut gone = removed;
         // The spec under its old name goes with it, unless it is there.
-        gone.extend(old_path.filter(|path| *path != loaded.path && !session.workspace.path(path).exists()));
+        let is_gone = |path: &String| *path != loaded.path && !session.workspace.path(path).exists();
+        gone.extend(old_path.filter(|path| paths::is_spec(path, old_name) && is_gone(path)));
         let message = message::moved(old_name, &provenance.spec.name, &provenance.spec.path);
         commit = build::commit_change(session, repo, &message, &to_commit, &gone, &[module])?;
     }

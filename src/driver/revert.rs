@@ -104,6 +104,9 @@ fn then(repo: &Repo, name: &str, commit: &str) -> Result<Then, Error> {
             .hint(format!("`llmc log {name}` lists other commits; `llmc build {name}` draws anew"))
     })?;
     let spec_path = provenance.spec.path.clone();
+    if !paths::is_spec(&spec_path, name) {
+        return Err(differs(format!("`{record_path}` of {short} tells of another spec: `{spec_path}`")));
+    }
     let whole = |path: &str| {
         let found = repo.file_at(commit, path)?;
         found.ok_or_else(|| differs(format!("`{path}` is not in {short}, and belongs to the artifact `{name}`")))

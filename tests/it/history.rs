@@ -180,6 +180,8 @@ fn what_a_person_made_from_nothing_is_taken_in_and_a_build_does_not_sample() {
     let env = TestEnv::with_server(&server.url);
     env.write("specs/double.yaml", SPEC);
     env.write(CODE, "pub fn double(n: i32) -> i32 { n + n }");
+    let run = env.llmc(&["build"]).expect(6);
+    assert!(run.stderr.contains("`llmc adopt double` keeps the edit"), "{run}");
     env.llmc(&["adopt", "double"]).expect(0);
     let origin = &record(&env, "double")["predicate"]["runDetails"]["byproducts"][0]["annotations"];
     assert_eq!(*origin, serde_json::json!({"by": "human", "from": null}));
@@ -786,4 +788,52 @@ fn a_sparse_work_tree_is_no_deletion() {
     build(&env, &[]).expect(0);
     assert_eq!(env.git(&["rev-parse", "HEAD"]), head);
     assert!(env.path(CODE).exists());
+}
+
+// ---- signing ----
+
+#[test]
+fn each_commit_is_signed_with_an_ssh_key_where_git_is_told_to_or_not_made() {
+    let (env, _server) = built();
+    let key = env.path("../home/key");
+    let made =
+        std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    if !made.is_ok_and(|status| status.success()) {
+        eprintln!("not tested: there is no ssh-keygen here");
+        return;
+    }
+    let public = env.read("../home/key.pub");
+    env.write("../home/allowed", &format!("tess@example.org {public}"));
+    let path = |file: &str| env.path("../home").join(file).display().to_string();
+    for (name, value) in [
+        ("gpg.format", "ssh"),
+        ("commit.gpgsign", "true"),
+        ("user.signingkey", &path("key.pub")),
+        ("gpg.ssh.allowedSignersFile", &path("allowed")),
+    ] {
+        env.git(&["config", name, value]);
+    }
+    edit(&env, "pub fn double(n: i32) -> i32 { n + n }");
+    env.llmc(&["adopt", "double"]).expect(0);
+    env.git(&["verify-commit", "HEAD"]);
+    env.llmc(&["revert", "double@HEAD~1"]).expect(0);
+    env.git(&["verify-commit", "HEAD"]);
+    assert_eq!(env.git(&["log", "-2", "--format=%G?%s"]).lines().filter(|line| line.starts_with("Gllmc: ")).count(), 2);
+    expect_dirty_as_before(&env);
+
+    let head = env.git(&["rev-parse", "HEAD"]);
+    env.git(&["config", "user.signingkey", "/nonexistent/key.pub"]);
+    std::fs::remove_file(env.path("specs/double.yaml")).unwrap();
+    env.write("specs/other.yaml", &SPEC.replace("name: double", "name: other"));
+    for arguments in [&["revert", "double@HEAD~1"] as &[&str], &["build"]] {
+        let run = env.llmc(arguments).expect(1);
+        assert!(run.stderr.contains("failed to sign the commit"), "{run}");
+        assert!(run.stderr.contains("the files are written: run the build again to commit them"), "{run}");
+        assert_eq!(env.git(&["rev-parse", "HEAD"]), head);
+    }
+    env.git(&["config", "user.signingkey", &path("key.pub")]);
+    build(&env, &[]).expect(0);
+    env.git(&["verify-commit", "HEAD"]);
+    assert_eq!(env.git(&["status", "--porcelain"]), DIRTY);
+    env.llmc(&["verify"]).expect(0);
 }
