@@ -34,6 +34,7 @@ mod repo;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;
 mod server;
+mod stats;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod validate;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
