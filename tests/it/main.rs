@@ -35,6 +35,7 @@ mod repo;
 mod sandbox;
 mod server;
 mod stats;
+mod strength;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod validate;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
