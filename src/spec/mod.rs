@@ -4,6 +4,7 @@
 //! shape of a Rust interface; it never reads the environment, calls a model or runs anything.
 
 mod diagnostic;
+mod edit;
 mod interface;
 mod parse;
 mod providers;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use edit::with_example;
 pub use interface::{Form, Function, Interface, Method, TypeDef};
 pub use parse::parse;
 pub use providers::{HeaderValue, PROVIDERS, ProviderSettings};
