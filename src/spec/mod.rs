@@ -3,11 +3,13 @@
 //! Reading one never stops at the first mistake: see [`Diagnostics`]. This module knows YAML and the
 //! shape of a Rust interface; it never reads the environment, calls a model or runs anything.
 
+mod checks;
 mod diagnostic;
 mod edit;
 mod interface;
 mod parse;
 mod providers;
+mod reader;
 mod settings;
 #[cfg(test)]
 mod tests;
