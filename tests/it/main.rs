@@ -36,6 +36,8 @@ mod repo;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;
 mod server;
+mod stats;
+mod strength;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod validate;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
