@@ -90,11 +90,12 @@ pub(super) fn find(session: &Session, committed: Option<&Repo>) -> Result<Vec<Or
 /// Of the artifacts in `generated` whose spec is no more: their files, and where the spec was.
 pub(super) fn on_disk(workspace: &Workspace) -> Result<Vec<([String; 3], String)>, Error> {
     let mut found = Vec::new();
-    for name in freeze::names_on_disk(workspace)? {
+    let names = freeze::names_on_disk(workspace)?.into_iter();
+    for name in names.filter(|name| !workspace.path(&paths::spec(name)).exists()) {
         let bytes = freeze::read(&workspace.path(&paths::provenance(&name)))?;
         let Some(Ok(record)) = bytes.map(|bytes| provenance::Summary::read(&bytes)) else { continue };
         let path = record.spec.path;
-        if !workspace.path(&path).exists() && !workspace.path(&paths::spec(&name)).exists() {
+        if paths::is_spec(&path, &name) && !workspace.path(&path).exists() {
             found.push(([paths::code(&name), paths::tests(&name), paths::provenance(&name)], path));
         }
     }

@@ -152,12 +152,33 @@ fn an_artifact_that_was_not_edited_is_not_taken_in() {
     let code = env.read(CODE);
     env.write(CODE, &code.replace("n * 2", "n    *    2 // twice"));
     let run = env.llmc(&["adopt", "double"]).expect(0);
+    assert!(run.stderr.contains("comments are not kept, but for those that document"), "{run}");
     assert!(run.stderr.contains("only layout or comments had been changed"), "{run}");
     assert_eq!(env.read(CODE), code);
     assert_eq!(env.git(&["rev-parse", "HEAD"]), head);
     env.llmc(&["verify"]).expect(0);
     env.write("specs/other.yaml", &SPEC.replace("double", "other"));
     assert!(env.llmc(&["adopt", "other"]).expect(1).stderr.contains("there is no `generated/src/other.rs`"));
+}
+
+#[test]
+fn a_workspace_in_no_repository_takes_in_what_a_person_made_and_remembers_nothing() {
+    let env = TestEnv::empty();
+    env.write("llmc.yaml", "");
+    env.write("specs/double.yaml", SPEC);
+    env.write(CODE, "pub fn double(n: i32) -> i32 { n + n }");
+    let run = env.llmc(&["adopt", "double"]).expect(0);
+    assert!(run.stderr.contains("note: this is no git repository: nothing is committed"), "{run}");
+    assert!(!run.stderr.contains("comments"), "{run}");
+    env.llmc(&["verify"]).expect(0);
+    for arguments in [&["log", "double"] as &[&str], &["show", "double@HEAD"], &["revert", "double@HEAD"]] {
+        assert!(env.llmc(arguments).expect(1).stderr.contains("the workspace is in no git repository"));
+    }
+    std::fs::remove_file(env.path("specs/double.yaml")).unwrap();
+    env.write("specs/other.yaml", &SPEC.replace("name: double", "name: other"));
+    let run = build(&env, &[]).expect(0);
+    assert_eq!((event(&run, "moved")["commit"].clone(), status(&run).as_str()), (Value::Null, "fresh"));
+    env.llmc(&["verify"]).expect(0);
 }
 
 #[test]
