@@ -2,13 +2,16 @@
 
 mod ask;
 mod build;
+mod decide;
 mod doctor;
 mod draw;
 mod estimate;
 mod inputs;
 mod log;
 mod models;
+mod propose;
 mod purse;
+mod regen;
 mod repair;
 mod specs;
 mod stop;
@@ -17,10 +20,12 @@ mod validate;
 mod verify;
 
 pub use build::build;
+pub use decide::{Waiting, accept, add_example, forget, reject, waiting};
 pub use doctor::{Finding, doctor};
 pub use estimate::{Estimate, Estimates, Likely, estimate};
 pub use models::{Chosen, Reach, models, pull};
 pub use purse::{Caps, Purse};
+pub use regen::{regen, resample};
 pub use specs::{Loaded, check, load_specs, render_prompt};
 pub use strength::{Fate, Share, Strength, Tried, strength};
 pub use validate::{Judging, validate};

@@ -241,7 +241,7 @@ fn inputs_differ(
 }
 
 /// The candidate that a recorded completion gives, by the same way as in a build: before rustc changed it, if it did.
-fn drawn(loaded: &Loaded, provenance: &Provenance) -> Result<Candidate, Verdict> {
+pub(super) fn drawn(loaded: &Loaded, provenance: &Provenance) -> Result<Candidate, Verdict> {
     let completion = &provenance.completion;
     candidate::from_completion(&completion.text, completion.finish, &loaded.spec)
 }
@@ -260,16 +260,16 @@ fn files(loaded: &Loaded, provenance: &Provenance, candidate: &Candidate) -> Vec
 }
 
 /// What running an artifact came to.
-struct Ran {
-    verdict: Verdict,
+pub(super) struct Ran {
+    pub(super) verdict: Verdict,
     /// What it is made of.
-    files: Vec<FileText>,
+    pub(super) files: Vec<FileText>,
     /// What is not as it was, and need not be.
     notes: Vec<String>,
 }
 
 /// Compiles an artifact and runs its checks.
-fn judge(
+pub(super) fn judge(
     validator: &Validator,
     loaded: &Loaded,
     uses: &[(String, String)],
@@ -429,7 +429,7 @@ pub struct Replayed {
 }
 
 /// A verdict in a line.
-fn told(verdict: &Verdict) -> String {
+pub(super) fn told(verdict: &Verdict) -> String {
     let code = verdict.code.as_deref().unwrap_or_default();
     let first = verdict.detail.lines().next().unwrap_or_default();
     format!("{} ({code}): {first}", format!("{:?}", verdict.phase).to_lowercase())

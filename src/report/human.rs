@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Report, count, printable};
-use crate::event::{Difference, Event, Finished, Status, Verified};
+use crate::event::{Behaves, Decided, Difference, Event, Finished, Proposed, Status, Verified};
 use crate::explain;
 use crate::verdict::{Class, Outcome, Verdict};
 
@@ -91,9 +91,17 @@ impl Human {
 
     /// Shows `text` in the live line, where there is one.
     pub(super) fn live(&self, text: &str) {
+        self.begin();
         if !self.line.is_hidden() {
             self.line.set_message(text.to_owned());
             self.line.enable_steady_tick(Duration::from_millis(100));
+        }
+    }
+
+    /// Has the live line shown again, after the end of a spec took it away.
+    fn begin(&self) {
+        if self.line.is_finished() {
+            self.line.reset();
         }
     }
 
@@ -112,6 +120,7 @@ impl Human {
     }
 
     fn download(&mut self, what: &str, done: u64, total: Option<u64>) {
+        self.begin();
         let percent = total.filter(|total| *total > 0).map(|total| done * 100 / total);
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         let text = match total {
@@ -175,9 +184,22 @@ impl Human {
         }
     }
 
+    fn decided(&self, decided: &Decided) {
+        let spec = &decided.spec;
+        if !decided.accepted {
+            let rest = if decided.digest.is_some() { ": it is not offered again" } else { "" };
+            return self.print(GREEN, "Rejected", &format!("{spec}{rest}"));
+        }
+        let commit = match &decided.commit {
+            Some(commit) => format!(", commit {}", short(commit)),
+            None => String::new(),
+        };
+        self.print(GREEN, "Accepted", &format!("{spec}: {}{commit}", decided.files.join(", ")));
+    }
+
     fn finished(&mut self, finished: &Finished) {
-        self.line.set_message("");
-        self.line.disable_steady_tick();
+        // What is printed next may be no report's: nothing is left in its way.
+        self.line.finish_and_clear();
         match finished.status {
             Status::Fresh => {
                 self.fresh += 1;
@@ -187,7 +209,9 @@ impl Human {
                     self.print(GREEN, "Fresh", &format!("{}{}", finished.spec, commit.unwrap_or_default()));
                 }
             }
-            Status::Built | Status::Proposed => {
+            // What is to be said of a proposal was said when it was left.
+            Status::Proposed => {}
+            Status::Built => {
                 if self.verbosity == Verbosity::Quiet {
                     return;
                 }
@@ -242,6 +266,26 @@ impl Human {
     }
 }
 
+/// A proposal in a few lines: how it behaves comes first.
+pub fn proposal(proposed: &Proposed) -> String {
+    let Proposed { spec, told, behaves, samples: (sample, sampled, passed), model, .. } = proposed;
+    let size = match (proposed.lines, behaves) {
+        (_, Behaves::Identical) | ((None, _), _) => count(proposed.lines.1, "line"),
+        ((Some(before), after), _) => format!("{before} -> {}", count(after, "line")),
+    };
+    let below = "\n             ";
+    let mut text =
+        format!("{spec}: {told}{below}{size}; sample {sample} of {sampled} from {model}, of which {passed} pass");
+    for one in &proposed.differing {
+        text.push_str(&format!("{below}{}: {} -> {}", one.call, one.artifact, one.proposal));
+    }
+    match &proposed.stale {
+        Some((why, next)) => text.push_str(&format!("{below}stale, since {why}: {next}")),
+        None => text.push_str(&format!("{below}`llmc review`, `llmc accept {spec}` or `llmc reject {spec}`")),
+    }
+    text
+}
+
 /// An outcome as a person reads it.
 pub(super) fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
@@ -270,6 +314,7 @@ impl Report for Human {
             Event::ModelChosen { .. } => {}
             Event::Started { spec, samples, model } => {
                 self.progress = Progress::new(*samples);
+                self.begin();
                 if normal {
                     self.print(GREEN, "Building", &format!("{spec}: {} from {model}", count(*samples, "sample")));
                     self.line.set_message("waiting for the first token");
@@ -310,6 +355,13 @@ impl Report for Human {
             Event::Unjudged(unjudged) => self.print(YELLOW, "Unjudged", &unjudged.message),
             Event::Finished(finished) => self.finished(finished),
             Event::Verified(verified) => self.verified(verified),
+            Event::Proposed(proposed) if normal => {
+                let color = if proposed.stale.is_some() { YELLOW } else { GREEN };
+                self.print(color, "Proposal", &proposal(proposed));
+            }
+            Event::Proposed(_) => {}
+            Event::Decided(decided) if normal => self.decided(decided),
+            Event::Decided(_) => {}
         }
     }
 }
