@@ -114,7 +114,7 @@ fn list(waiting: &[Waiting], output: &Output) {
     let mut text = String::new();
     for one in waiting {
         match &one.proposal {
-            Ok(found) => text.push_str(&format!("{}\n", printable(&report::proposal(&found.1)))),
+            Ok(found) => text.push_str(&printable(&(report::proposal(&found.1).join("\n  ") + "\n"))),
             Err(error) => {
                 output.error(error);
             }
@@ -447,7 +447,7 @@ fn rows(told: &Proposed) -> String {
     };
     rows.push(("made", format!("{} by `{by}`", told.made)));
     if let Some((why, next)) = &told.stale {
-        rows.push(("stale", format!("{why} since: it can't be accepted. {next}")));
+        rows.push(("stale", format!("{why} since it was made; {next}")));
     }
     aligned(&rows)
 }

@@ -86,6 +86,8 @@ impl Human {
         let target = if live { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let line = ProgressBar::with_draw_target(None, target);
         line.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is valid"));
+        // Nothing shows before there is something to show.
+        line.finish_and_clear();
         Self { color, verbosity, line, progress: Progress::new(0), download_percent: None, fresh: 0 }
     }
 
@@ -98,7 +100,7 @@ impl Human {
         }
     }
 
-    /// Has the live line shown again, after the end of a spec took it away.
+    /// Has the live line shown.
     fn begin(&self) {
         if self.line.is_finished() {
             self.line.reset();
@@ -267,23 +269,20 @@ impl Human {
 }
 
 /// A proposal in a few lines: how it behaves comes first.
-pub fn proposal(proposed: &Proposed) -> String {
+pub fn proposal(proposed: &Proposed) -> Vec<String> {
     let Proposed { spec, told, behaves, samples: (sample, sampled, passed), model, .. } = proposed;
     let size = match (proposed.lines, behaves) {
         (_, Behaves::Identical) | ((None, _), _) => count(proposed.lines.1, "line"),
         ((Some(before), after), _) => format!("{before} -> {}", count(after, "line")),
     };
-    let below = "\n             ";
-    let mut text =
-        format!("{spec}: {told}{below}{size}; sample {sample} of {sampled} from {model}, of which {passed} pass");
-    for one in &proposed.differing {
-        text.push_str(&format!("{below}{}: {} -> {}", one.call, one.artifact, one.proposal));
-    }
-    match &proposed.stale {
-        Some((why, next)) => text.push_str(&format!("{below}stale, since {why}: {next}")),
-        None => text.push_str(&format!("{below}`llmc review`, `llmc accept {spec}` or `llmc reject {spec}`")),
-    }
-    text
+    let mut lines = vec![format!("{spec}: {told}")];
+    lines.push(format!("{size}; sample {sample} of {sampled} from {model}, of which {passed} pass"));
+    lines.extend(proposed.differing.iter().map(|one| format!("{}: {} -> {}", one.call, one.artifact, one.proposal)));
+    lines.push(match &proposed.stale {
+        Some((why, next)) => format!("stale: {why} since it was made; {next}"),
+        None => format!("`llmc review`, `llmc accept {spec}` or `llmc reject {spec}`"),
+    });
+    lines
 }
 
 /// An outcome as a person reads it.
@@ -357,7 +356,7 @@ impl Report for Human {
             Event::Verified(verified) => self.verified(verified),
             Event::Proposed(proposed) if normal => {
                 let color = if proposed.stale.is_some() { YELLOW } else { GREEN };
-                self.print(color, "Proposal", &proposal(proposed));
+                self.print(color, "Proposal", &proposal(proposed).join("\n             "));
             }
             Event::Proposed(_) => {}
             Event::Decided(decided) if normal => self.decided(decided),
