@@ -15,7 +15,7 @@ const TICK_MS: libc::c_int = 50;
 ///
 /// What was typed before the question stood there answers nothing, and is thrown away.
 pub(super) fn ask(question: &str, interrupt: &Interrupt) -> io::Result<Option<char>> {
-    let _mode = KeyMode::enter()?;
+    let mode = KeyMode::enter()?;
     // Not by way of `io::stdin()`, which keeps for later what it read too much.
     let mut terminal = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut stdout = io::stdout().lock();
@@ -27,6 +27,8 @@ pub(super) fn ask(question: &str, interrupt: &Interrupt) -> io::Result<Option<ch
             return Ok(None);
         }
         if !is_ready(TICK_MS)? {
+            // Whoever stopped the process (Ctrl-Z) and let it go on may have changed the mode.
+            mode.hold();
             continue;
         }
         let mut bytes = [0; 64];
@@ -109,29 +111,41 @@ fn is_ready(milliseconds: libc::c_int) -> io::Result<bool> {
 /// The terminal gives keys as they are typed, and does not show them. As it was before, when dropped.
 struct KeyMode {
     before: libc::termios,
+    own: libc::termios,
 }
 
 impl KeyMode {
     fn enter() -> io::Result<Self> {
-        let terminal = io::stdin().as_raw_fd();
-        let mut before = MaybeUninit::<libc::termios>::uninit();
-        // SAFETY: the call writes a `termios` where it is told to, or fails.
-        if unsafe { libc::tcgetattr(terminal, before.as_mut_ptr()) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the call did not fail.
-        let before = unsafe { before.assume_init() };
+        let before = terminal_mode()?;
         let mut mode = before;
         // Ctrl-C stays a signal, and what is printed is shown as ever.
         mode.c_lflag &= !(libc::ICANON | libc::ECHO);
         mode.c_cc[libc::VMIN] = 1;
         mode.c_cc[libc::VTIME] = 0;
         // SAFETY: a `termios` that the terminal itself gave.
-        if unsafe { libc::tcsetattr(terminal, libc::TCSAFLUSH, &raw const mode) } != 0 {
+        if unsafe { libc::tcsetattr(io::stdin().as_raw_fd(), libc::TCSAFLUSH, &raw const mode) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { before })
+        Ok(Self { before, own: mode })
     }
+
+    /// Sets the mode again where it was changed.
+    fn hold(&self) {
+        if terminal_mode().is_ok_and(|mode| mode.c_lflag != self.own.c_lflag) {
+            // SAFETY: as above. Where it fails the terminal is gone.
+            unsafe { libc::tcsetattr(io::stdin().as_raw_fd(), libc::TCSADRAIN, &raw const self.own) };
+        }
+    }
+}
+
+fn terminal_mode() -> io::Result<libc::termios> {
+    let mut mode = MaybeUninit::<libc::termios>::uninit();
+    // SAFETY: the call writes a `termios` where it is told to, or fails.
+    if unsafe { libc::tcgetattr(io::stdin().as_raw_fd(), mode.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call did not fail.
+    Ok(unsafe { mode.assume_init() })
 }
 
 impl Drop for KeyMode {

@@ -43,7 +43,9 @@ enum Standing {
 /// The proposals for the specs that were named, or all of them, each with how it stands now.
 pub fn waiting(session: &Session, named: &[String]) -> Result<Vec<Waiting>, Error> {
     // Whoever holds the lock sees to it as well.
-    if let Some(_lock) = session.workspace.try_lock()? {
+    if session.workspace.proposals().exists()
+        && let Some(_lock) = session.workspace.try_lock()?
+    {
         proposal::recover(&session.workspace)?;
     }
     let mut list = Vec::new();

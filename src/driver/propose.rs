@@ -245,8 +245,16 @@ pub(super) fn told_of(proposal: &Proposal, stale: Option<(String, String)>) -> P
         origin: *origin,
         made: made.clone(),
         behaves: summary.behaves,
-        told: summary.told.clone(),
-        differing: summary.differing.clone(),
+        told: in_one_line(&summary.told),
+        differing: summary
+            .differing
+            .iter()
+            .map(|one| Differing {
+                call: in_one_line(&one.call),
+                artifact: in_one_line(&one.artifact),
+                proposal: in_one_line(&one.proposal),
+            })
+            .collect(),
         lines: summary.lines,
         model: proposal.provenance.model.to_string(),
         samples: (proposal.provenance.completion.index + 1, counts.sampled, counts.passed),
@@ -254,6 +262,11 @@ pub(super) fn told_of(proposal: &Proposal, stale: Option<(String, String)>) -> P
         usd: summary.usd,
         stale,
     }
+}
+
+/// A text as one line: what a proposal says of itself may have come from anyone, and is to look like nothing else.
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The end of a build whose proposal waits already; `None` when none does that was made of the same.

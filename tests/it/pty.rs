@@ -113,6 +113,17 @@ impl Terminal {
         mode.c_lflag & wanted == wanted
     }
 
+    /// Gives it whole lines again, as a shell does when a program in it was stopped.
+    pub(crate) fn restore(&self) {
+        // SAFETY: all zeroes is a `termios`; one call writes it, the other reads it.
+        unsafe {
+            let mut mode: libc::termios = std::mem::zeroed();
+            assert_eq!(libc::tcgetattr(self.slave.as_raw_fd(), &raw mut mode), 0);
+            mode.c_lflag |= libc::ICANON | libc::ECHO;
+            assert_eq!(libc::tcsetattr(self.slave.as_raw_fd(), libc::TCSANOW, &raw const mode), 0);
+        }
+    }
+
     /// Waits for the end; how it ended, and what was seen since the last [`Terminal::until`].
     #[track_caller]
     pub(crate) fn end(mut self) -> (ExitStatus, String, bool) {

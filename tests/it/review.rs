@@ -411,6 +411,78 @@ fn accepting_that_was_cut_short_anywhere_is_finished_by_the_next() {
     bench.is_whole();
     assert_eq!(std::fs::read_dir(&proposals).unwrap().count(), 0);
     bench.env.llmc(&["verify"]).expect(0);
+
+    // One that was about to take the place of another does.
+    bench.say(&[OTHER]);
+    bench.env.llmc(&["regen", "double"]).expect(0);
+    copy(&kept.join("double"), &proposals.join(".next-double"));
+    let listed = bench.json(&["review"], 0);
+    assert_eq!(bench.event(&listed, "proposal")["digest"], bench.event(&run, "accepted")["digest"]);
+    assert_eq!(std::fs::read_dir(&proposals).unwrap().count(), 1);
+}
+
+#[test]
+fn of_several_those_that_others_use_are_accepted_first_and_what_that_makes_stale_is_refused() {
+    let bench = Bench::new();
+    let quadruple = "llmc: 1\nname: a_quadruple\ndescription: d\nsignature: 'pub fn a_quadruple(n: i32) -> i32'\n\
+                     uses: [double]\nexamples:\n  - { call: a_quadruple(3), returns: 12 }\nsampling: { samples: 4 }\n";
+    bench.env.write("specs/a_quadruple.yaml", quadruple);
+    bench.env.write(
+        "specs/triple.yaml",
+        &SPEC
+            .replace("double", "triple")
+            .replace("returns: 4", "returns: 6")
+            .replace("Twice", "Thrice")
+            .replace("n as i32) % 2", "2 * n as i32) % 2"),
+    );
+    let both = |double: &str, triple: &str, quadruple: &str| {
+        // Each takes the part that its spec names.
+        bench.say(&[&format!("{double}\n```\nOr:\n```rust\n{triple}\n```\nOr:\n```rust\n{quadruple}")]);
+    };
+    both(
+        TIMES,
+        "pub fn triple(n: i32) -> i32 { n * 3 }",
+        "use crate::double::double;\npub fn a_quadruple(n: i32) -> i32 { double(double(n)) }",
+    );
+    bench.env.llmc(&["build"]).expect(0);
+    bench.dirty();
+    both(
+        PLUS,
+        "pub fn triple(n: i32) -> i32 { n + n + n }",
+        "use crate::double::double;\npub fn a_quadruple(n: i32) -> i32 { 2 * double(n) }",
+    );
+    bench.env.llmc(&["regen", "a_quadruple", "double", "triple"]).expect(0);
+    let head = bench.head();
+    let run = bench.json(&["accept", "--all"], 6);
+    let accepted: Vec<Value> = run.events().into_iter().filter(|event| event["event"] == "accepted").collect();
+    assert_eq!(
+        accepted.iter().map(|event| event["spec"].as_str().unwrap()).collect::<BTreeSet<_>>(),
+        BTreeSet::from(["double", "triple"])
+    );
+    assert!(
+        run.stderr.contains("the proposal for `a_quadruple` can't be accepted: ")
+            && run.stderr.contains("what it uses changed"),
+        "{run}"
+    );
+    assert_eq!(bench.env.git(&["rev-list", "--count", &format!("{head}..HEAD")]), "2\n");
+    bench.is_whole();
+    bench.env.llmc(&["verify", "double"]).expect(0);
+    assert_eq!(bench.json(&["build", "a_quadruple"], 0).finished()["status"], "built");
+    bench.env.llmc(&["verify"]).expect(0);
+}
+
+#[test]
+fn the_samples_that_proposals_came_from_stay_in_the_ledger() {
+    let bench = Bench::proposed();
+    let ledger = rusqlite::Connection::open(bench.env.path(".llmc/ledger.db")).unwrap();
+    ledger.execute("UPDATE samples SET arrived = arrived - 8640000000", []).unwrap();
+    drop(ledger);
+    let run = bench.json(&["ledger", "gc", "--older-than", "30d", "--yes"], 0);
+    // All four completions of each have the same text.
+    assert_eq!((&bench.event(&run, "gc")["kept"], &bench.event(&run, "gc")["samples"]), (&8.into(), &0.into()));
+    bench.env.llmc(&["reject", "--all"]).expect(0);
+    let run = bench.json(&["ledger", "gc", "--older-than", "30d", "--yes"], 0);
+    assert_eq!((&bench.event(&run, "gc")["kept"], &bench.event(&run, "gc")["samples"]), (&4.into(), &4.into()));
 }
 
 #[test]
@@ -621,6 +693,18 @@ fn review_that_is_interrupted_leaves_the_terminal_and_the_tree_as_they_were() {
         assert!(bench.waits());
         bench.is_whole();
     }
+    // Stopped and let go on, with the terminal as the shell wants it in between.
+    let mut terminal = bench.review(&[]);
+    terminal.until(ASKED);
+    terminal.signal(libc::SIGSTOP);
+    terminal.restore();
+    terminal.signal(libc::SIGCONT);
+    while terminal.is_as_before() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    terminal.press("s");
+    let (status, told, is_as_before) = terminal.end();
+    assert!(status.success() && is_as_before && told.starts_with("skip"), "{told}");
     // In the midst of an editor Ctrl-C is the editor's, and in the midst of sampling it ends that.
     let editor = bench.editor("trap 'echo it was for me; exit 0' INT; echo editing; sleep 60 & wait");
     let mut terminal = bench.review(&[("VISUAL", &editor)]);
