@@ -50,6 +50,19 @@ pub(super) struct Found<'a> {
     pub(super) passed_over: usize,
 }
 
+/// How what was chosen behaves beside the artifact.
+struct Comparison {
+    behaves: Behaves,
+    told: String,
+    differing: Vec<Differing>,
+}
+
+impl Comparison {
+    fn new(behaves: Behaves, told: impl Into<String>) -> Self {
+        Self { behaves, told: told.into(), differing: Vec::new() }
+    }
+}
+
 impl Proposing {
     /// What a build leaves where review is required.
     pub(super) fn at_build(session: &Session, spec: &Spec) -> Result<Self, Error> {
@@ -136,14 +149,14 @@ impl Proposing {
         {
             session.tell(Event::Note(format!("`{name}`: it is the program that is proposed already")));
         }
-        let (behaves, told) = self.compare(is_identical, found);
+        let Comparison { behaves, told, differing } = self.compare(is_identical, found);
         let tests = validate::render_tests_file(&loaded.spec);
         let files = freeze::files(&ArtifactInput { source: &found.candidate.source, tests: &tests, provenance })?;
         let drawn = || found.samples.all().filter(|sample| !sample.replayed).map(|sample| &sample.completion);
         let summary = Summary {
             behaves,
             told,
-            differing: differing(behaves),
+            differing,
             lines: (self.artifact.as_ref().map(|one| one.lines), found.candidate.source.lines().count()),
             rejected_before: found.passed_over,
             tokens: drawn().map(|one| (one.prompt_tokens + one.completion_tokens) as u64).sum(),
@@ -169,47 +182,46 @@ impl Proposing {
         Ok(())
     }
 
-    /// How what was chosen behaves beside the artifact, by what both did in the spec's checks.
-    fn compare(&self, is_identical: bool, found: &Found<'_>) -> (Behaves, String) {
+    /// How what was chosen behaves beside the artifact.
+    fn compare(&self, is_identical: bool, found: &Found<'_>) -> Comparison {
         let Some(artifact) = &self.artifact else {
-            return (Behaves::New, "there is no artifact yet".to_owned());
+            return Comparison::new(Behaves::New, "there is no artifact yet");
         };
         if is_identical {
-            return (Behaves::Identical, "it is the same program as the artifact".to_owned());
+            return Comparison::new(Behaves::Identical, "it is the same program as the artifact");
         }
         let fails = |verdict: &Verdict| {
             let code = verdict.code.as_deref().unwrap_or("unknown");
-            (Behaves::Mends, format!("the artifact fails the spec as it is now ({code}), and this passes"))
+            let told = format!("the artifact fails the spec as it is now ({code}), and this passes");
+            Comparison::new(Behaves::Mends, told)
         };
-        let unknown =
-            |why: &str| (Behaves::Unknown, format!("whether it behaves as the artifact does is not known: {why}"));
         match (&artifact.candidate, &found.samples.artifact) {
             (Err(verdict), _) => fails(verdict),
             (Ok(_), None) => unknown("the artifact was not judged"),
             (Ok(_), Some((verdict, _))) if !verdict.is_pass() => fails(verdict),
-            (Ok(_), Some((_, insight))) => {
-                match (&insight.behaviour, found.insight.and_then(|insight| insight.behaviour.as_ref())) {
-                    (Some(one), Some(other)) if one == other => {
-                        let told =
-                            "it behaves as the artifact does: the same answers to every call of the spec's checks";
-                        (Behaves::Same, told.to_owned())
-                    }
-                    (Some(_), Some(_)) => {
-                        let told = "it behaves otherwise than the artifact: other answers to some call of the spec's \
-                                    checks, and both pass";
-                        (Behaves::Differs, told.to_owned())
-                    }
-                    _ => unknown("the checks run in the candidate's own process, which hides its answers"),
-                }
-            }
+            (Ok(_), Some((_, insight))) => by_answers(insight, found.insight),
         }
     }
 }
 
-/// The inputs on which artifact and proposal differ, where they are known. What `compare` goes by are digests of answers:
-/// they tell that there is one, and not which.
-fn differing(_: Behaves) -> Vec<Differing> {
-    Vec::new()
+fn unknown(why: &str) -> Comparison {
+    Comparison::new(Behaves::Unknown, format!("whether it behaves as the artifact does is not known: {why}"))
+}
+
+/// By what both answered in the spec's checks. That is known as a digest: it tells that there is an input on which they
+/// differ, and not which.
+fn by_answers(artifact: &Insight, chosen: Option<&Insight>) -> Comparison {
+    match (&artifact.behaviour, chosen.and_then(|insight| insight.behaviour.as_ref())) {
+        (Some(one), Some(other)) if one == other => Comparison::new(
+            Behaves::Same,
+            "it behaves as the artifact does: the same answers to every call of the spec's checks",
+        ),
+        (Some(_), Some(_)) => Comparison::new(
+            Behaves::Differs,
+            "it behaves otherwise than the artifact: other answers to some call of the spec's checks, and both pass",
+        ),
+        _ => unknown("the checks run in the candidate's own process, which hides its answers"),
+    }
 }
 
 /// The seed of a run that wants new draws: another one for each artifact and each run.
