@@ -9,6 +9,7 @@ use crate::freeze::FreezeError;
 use crate::ledger::LedgerError;
 use crate::model::ModelError;
 use crate::prompt::PromptError;
+use crate::proposal::ProposalError;
 use crate::repo::RepoError;
 use crate::sandbox::SandboxError;
 use crate::spec::Diagnostics;
@@ -179,6 +180,23 @@ impl From<FreezeError> for Error {
             _ => ExitCode::Internal,
         };
         Self::of(exit, &error)
+    }
+}
+
+impl From<ProposalError> for Error {
+    fn from(error: ProposalError) -> Self {
+        let exit = match &error {
+            ProposalError::Broken { .. } | ProposalError::Newer { .. } => ExitCode::Difference,
+            ProposalError::LeadsOut => ExitCode::Usage,
+            _ => ExitCode::Internal,
+        };
+        let own = Self::of(exit, &error);
+        match error {
+            ProposalError::Broken { name, .. } => own.hint(format!("`llmc reject {name}` removes it")),
+            ProposalError::Newer { .. } => own.hint("update llmc"),
+            ProposalError::LeadsOut => own.hint("replace the link by a folder, or remove it"),
+            _ => own,
+        }
     }
 }
 

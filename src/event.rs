@@ -111,6 +111,98 @@ pub enum Event {
         /// The commit made.
         commit: Option<String>,
     },
+    /// A proposal was left, or waits.
+    Proposed(Proposed),
+    /// A proposal was accepted or rejected.
+    Decided(Decided),
+}
+
+/// A proposal: an artifact that waits for review.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposed {
+    /// The spec.
+    pub spec: String,
+    /// Its folder, relative to the workspace's root.
+    pub path: PathBuf,
+    /// Names the program, whatever its layout and comments.
+    pub digest: String,
+    /// What made it.
+    pub origin: Origin,
+    /// When, in RFC 3339 (UTC).
+    pub made: String,
+    /// How it behaves.
+    pub behaves: Behaves,
+    /// The same, as a sentence.
+    pub told: String,
+    /// Inputs on which it differs, where any are known.
+    pub differing: Vec<Differing>,
+    /// Lines of code: the artifact's, where there is one, and the proposal's.
+    pub lines: (Option<usize>, usize),
+    /// `provider/name`.
+    pub model: String,
+    /// The chosen sample's number, from 1; how many were drawn; how many pass.
+    pub samples: (usize, usize, usize),
+    /// Tokens of prompts and completions that it took.
+    pub tokens: u64,
+    /// US dollars that it took, where known.
+    pub usd: Option<f64>,
+    /// Why it can't be accepted as it is, and what to do; none where it can.
+    pub stale: Option<(String, String)>,
+}
+
+/// What made a proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// `llmc build`, where `review: required`.
+    Build,
+    /// `llmc regen`.
+    Regen,
+}
+
+/// How a proposal behaves beside the artifact that it would replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Behaves {
+    /// There is no artifact yet.
+    New,
+    /// It is the same program.
+    Identical,
+    /// Both gave the same answers, wherever they were asked.
+    Same,
+    /// They gave different answers somewhere.
+    Differs,
+    /// The artifact fails the checks of the spec as it is now, and the proposal passes them.
+    Mends,
+    /// It could not be found out.
+    Unknown,
+}
+
+/// An input on which the artifact and the proposal differ.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Differing {
+    /// The call, a Rust expression.
+    pub call: String,
+    /// What the artifact gives: a Rust expression where it is a value.
+    pub artifact: String,
+    /// What the proposal gives.
+    pub proposal: String,
+}
+
+/// What was decided about a proposal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// The spec.
+    pub spec: String,
+    /// Whether it was accepted.
+    pub accepted: bool,
+    /// The proposal's digest; none where it could not be read.
+    pub digest: Option<String>,
+    /// The files that are the artifact now, where it was accepted.
+    pub files: Vec<String>,
+    /// The commit made.
+    pub commit: Option<String>,
 }
 
 /// What verifying an artifact came to.

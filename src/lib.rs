@@ -40,6 +40,8 @@ pub mod workspace;
 #[cfg(feature = "cli")]
 pub mod freeze;
 #[cfg(feature = "cli")]
+pub mod proposal;
+#[cfg(feature = "cli")]
 pub mod repo;
 #[cfg(feature = "cli")]
 pub mod ledger;

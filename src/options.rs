@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::model::Parameters;
 use crate::model::price::Prices;
-use crate::spec::{Budget, DayBudget, Sampling, Settings, Spec, Stop};
+use crate::spec::{Budget, DayBudget, Review, Sampling, Settings, Spec, Stop};
 
 /// Samples drawn where nothing says how many.
 pub const DEFAULT_SAMPLES: usize = 8;
@@ -146,6 +146,11 @@ impl Options {
                 usd: first(&[&self.workspace.day, &self.user.day], |day| day.usd),
             },
         }
+    }
+
+    /// Whether builds leave proposals: if either the workspace or the user wants to see what is committed.
+    pub fn needs_review(&self) -> bool {
+        [&self.workspace, &self.user].iter().any(|settings| settings.review == Some(Review::Required))
     }
 
     /// What models cost.

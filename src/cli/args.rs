@@ -21,6 +21,7 @@ Examples:
   llmc build slugify -n 32                   more samples for one spec
   llmc validate slugify mine.rs              is this an implementation of it?
   llmc show slugify                          where did this code come from?
+  llmc regen slugify && llmc review          other samples, seen before they are committed
   llmc verify                                for CI: is everything as it was built?
   llmc adopt slugify                         keep what I edited in generated/src/slugify.rs
 
@@ -91,6 +92,14 @@ pub(crate) enum Command {
     Prompt(PromptArgs),
     /// Sample, validate, choose and commit
     Build(BuildArgs),
+    /// Draw new samples for a spec that is up to date, and leave a proposal
+    Regen(RegenArgs),
+    /// Look at the proposals that wait, and decide on each with a key
+    Review(ReviewArgs),
+    /// Make proposals the artifacts of their specs, and commit them
+    Accept(AcceptArgs),
+    /// Turn proposals down: they are not offered again
+    Reject(RejectArgs),
     /// Judge candidates that are given: files, JSON lines, or a stream of them
     Validate(ValidateArgs),
     /// Prove that what is committed is what was built, without a model
@@ -199,6 +208,89 @@ pub(crate) struct BuildArgs {
     /// How many candidates to judge at once [default: one for each core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
+}
+
+/// `llmc regen`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc regen slugify                           new samples; what is chosen waits for `llmc review`
+  llmc regen slugify --model openai/gpt-5-mini -n 16
+  llmc regen slugify --seed 7                  samples of this seed
+
+Nothing is committed. The artifact is judged along with the candidates, so that what is said of the proposal begins with
+whether it behaves the same. Where the choice is the program that is there, there is no proposal; a program that was
+rejected before is not offered again. A run that was cut short is gone on with: what it paid for is used.")]
+pub(crate) struct RegenArgs {
+    /// Specs by name or file; they must be up to date
+    #[arg(value_name = "SPEC", required = true)]
+    pub(crate) specs: Vec<String>,
+    /// Judge afresh, and pass over what a run that was cut short has drawn
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+    /// How many candidates to judge at once [default: one for each core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+/// `llmc review`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc review                                  all that wait, one after the other
+  llmc review slugify
+  llmc review --message-format json            lists them
+
+In a terminal: a accept, r reject, s skip, n resample, e edit the spec, i add an input on which both differ as an example,
+m show more, q quit, ? help. Without one the proposals are listed with the commands that decide on them.")]
+pub(crate) struct ReviewArgs {
+    /// Specs by name or file; all that have a proposal when none is given
+    #[arg(value_name = "SPEC")]
+    pub(crate) specs: Vec<String>,
+}
+
+/// `llmc accept`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc accept slugify
+  llmc accept --all
+  llmc accept slugify --no-commit              write the files, leave git alone
+
+Each becomes a commit of its own, as `llmc build` makes it. A proposal is made again from its recorded completion and
+judged first; one that was made for another spec, or against another artifact, than there is now is refused (exit code
+6).")]
+pub(crate) struct AcceptArgs {
+    /// Specs by name or file
+    #[arg(value_name = "SPEC", required_unless_present = "all")]
+    pub(crate) specs: Vec<String>,
+    /// Every proposal that waits
+    #[arg(long, conflicts_with = "specs")]
+    pub(crate) all: bool,
+    /// Leave git alone: write the files and stop
+    #[arg(long)]
+    pub(crate) no_commit: bool,
+}
+
+/// `llmc reject`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc reject slugify
+  llmc reject --all
+  llmc reject slugify --forget                 what was rejected for it may be offered again")]
+pub(crate) struct RejectArgs {
+    /// Specs by name or file
+    #[arg(value_name = "SPEC", required_unless_present = "all")]
+    pub(crate) specs: Vec<String>,
+    /// Every proposal that waits
+    #[arg(long, conflicts_with_all = ["specs", "forget"])]
+    pub(crate) all: bool,
+    /// Forget which programs were rejected, instead of rejecting one
+    #[arg(long)]
+    pub(crate) forget: bool,
 }
 
 /// How to sample.

@@ -10,6 +10,7 @@ use crate::digest::sha256;
 use crate::driver::Session;
 use crate::error::{Error, ExitCode};
 use crate::ledger::{By, Ledger, Spending};
+use crate::proposal::{self, Proposal};
 use crate::provenance::Provenance;
 use crate::report::{count, printable};
 use crate::workspace::paths;
@@ -152,15 +153,21 @@ fn gc(session: &Session, ledger: &Ledger, args: &GcArgs, output: &Output) -> Res
     Ok(())
 }
 
-/// The digests of the completions that the workspace's artifacts came from.
+/// The digests of the completions that the workspace's artifacts came from, and those that wait for review.
 fn artifacts(session: &Session) -> Result<HashSet<String>, Error> {
+    let mut digests = HashSet::new();
+    for name in proposal::waiting(&session.workspace)? {
+        // What can't be read can't be accepted either.
+        if let Ok(Some(proposal)) = Proposal::read(&session.workspace, &name) {
+            digests.insert(sha256(&proposal.drawn().completion.text));
+        }
+    }
     let folder = session.workspace.path(paths::PROVENANCE);
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashSet::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(digests),
         Err(error) => return Err(unreadable(paths::PROVENANCE).cause(error)),
     };
-    let mut digests = HashSet::new();
     for entry in entries {
         let entry = entry.map_err(|error| unreadable(paths::PROVENANCE).cause(error))?;
         let name = entry.file_name().to_string_lossy().into_owned();

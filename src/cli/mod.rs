@@ -8,9 +8,11 @@ mod doctor;
 mod estimate;
 mod explain;
 mod init;
+mod keys;
 mod ledger;
 mod log;
 mod revert;
+mod review;
 mod show;
 mod strength;
 
@@ -235,6 +237,20 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             let is_denied = args.deny_missed && strength.count(driver::Fate::Missed) > 0;
             Ok(if is_denied { ExitCode::Test } else { ExitCode::Done })
         }
+        Command::Regen(args) => {
+            let mut session = session(cli, output, Some(&args.sampling))?;
+            review::regen(&mut session, args, &directory(&cli.global)?, output).await
+        }
+        Command::Review(args) => {
+            let is_live = review::is_live(output);
+            let tell = if is_live { review::teller(output) } else { output.teller() };
+            let workspace = find_workspace(&cli.global)?;
+            let options = options(cli, Some(&workspace), None)?;
+            let mut session = Session::new(workspace, options, Interrupt::on_signal(), tell)?;
+            review::review(&mut session, args, is_live, output).await
+        }
+        Command::Accept(args) => review::accept(&mut session(cli, output, None)?, args, output).await,
+        Command::Reject(args) => review::reject(&session(cli, output, None)?, args, output),
         Command::Show(args) => {
             let session = session(cli, output, None)?;
             show::show(&session, args, &directory(&cli.global)?, output)

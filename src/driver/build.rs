@@ -1,12 +1,13 @@
 //! `llmc build`: spec after spec through the stages, and what is up to date not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::draw::{self, DrawError, Sample, Samples};
 use super::log::Log;
+use super::propose::{self, Proposing};
 use super::purse::{Caps, Purse};
 use super::repair::{Node, Step};
 use super::specs::{self, Loaded};
@@ -16,10 +17,11 @@ use crate::digest;
 use crate::error::{Error, ExitCode};
 use crate::event::{Event, Finished, Status};
 use crate::freeze::{self, ArtifactInput, FileText, Freshness, Inputs, Module};
-use crate::ledger::{Ending, Phase, Start};
+use crate::ledger::{Ended, Ending, Phase, Start};
 use crate::model::{Finish, ModelError};
 use crate::options::Plan;
 use crate::prompt::Prompt;
+use crate::proposal;
 use crate::provenance::{
     self, Counts, CrateRecord, Drawn, Fixer, Origin, PassRate, Provenance, Repair, SamplingRecord, SpecRecord,
     Statistics, ToolchainRecord, Usage, UseRecord,
@@ -28,7 +30,7 @@ use crate::repo::{Change, CommitMessage, HeadState, IdentityOverrides, Repo, mes
 use crate::sandbox;
 use crate::select::{self, Judged};
 use crate::spec::{Diagnostics, Spec};
-use crate::validate;
+use crate::validate::{self, Insight};
 use crate::workspace::paths;
 
 /// A spec with what decides whether it is built.
@@ -122,7 +124,8 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
                 }
             }
         }
-        let result = match refuse(session, &target, &freshness) {
+        let refused = refuse(session, &target, &freshness).or_else(|| keep_by_hand(session, &target, &freshness));
+        let result = match refused {
             Some(error) => Err(error),
             None if freshness == Freshness::Fresh && !session.options.no_cache => {
                 fresh(session, &target, repo.as_ref(), started)
@@ -130,7 +133,10 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
             None if freshness == Freshness::Unlisted && !session.options.no_cache => {
                 relist(session).and_then(|()| fresh(session, &target, repo.as_ref(), started))
             }
-            None => build_one(session, &target, &loaded, repo.as_ref(), &mut summary, started).await,
+            None if session.options.needs_review() => {
+                review_one(session, &target, &loaded, &mut summary, started).await
+            }
+            None => build_one(session, &target, &loaded, &Aim::Artifact(repo.as_ref()), &mut summary, started).await,
         };
         match result {
             Ok(finished) => finish(session, &mut summary, finished),
@@ -164,7 +170,15 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
     Ok(summary)
 }
 
-fn finish(session: &Session, summary: &mut Summary, finished: Finished) {
+/// What building a spec is to end in.
+pub(super) enum Aim<'a> {
+    /// An artifact, committed where there is a repository.
+    Artifact(Option<&'a Repo>),
+    /// A proposal.
+    Proposal(Proposing),
+}
+
+pub(super) fn finish(session: &Session, summary: &mut Summary, finished: Finished) {
     session.tell(Event::Finished(finished.clone()));
     summary.finished.push(finished);
 }
@@ -204,7 +218,7 @@ pub(super) fn freshness(session: &Session, target: &Target) -> Result<Freshness,
 }
 
 /// Why a spec that is not up to date is not built all the same.
-fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<Error> {
+pub(super) fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<Error> {
     let name = &target.loaded.spec.name;
     match freshness {
         Freshness::Taken(other) => Some(
@@ -219,32 +233,9 @@ fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<E
                 ),
             ))
         }
-        Freshness::StaleByHand(why) if !session.options.overwrite => Some(
-            Error::new(ExitCode::Difference, format!("`{name}` was made by a person, and {why}"))
-                .hint(format!("`llmc adopt {name}` judges it as it is, against the spec as it is now"))
-                .hint(format!("`llmc build {name} --overwrite` draws samples, and one takes its place")),
-        ),
-        Freshness::Elsewhere(other) if !session.options.overwrite && is_by_hand(session, name) => Some(
-            Error::new(
-                ExitCode::Difference,
-                format!("`{name}` was made by a person for `{other}`, and does not pass for `{}`", target.loaded.path),
-            )
-            .hint(format!("`llmc adopt {name}` says why; `llmc build {name} --overwrite` draws samples")),
-        ),
-        Freshness::Fresh | Freshness::Unlisted
-            if session.options.no_cache && !session.options.overwrite && is_by_hand(session, name) =>
-        {
-            Some(
-                Error::new(
-                    ExitCode::Difference,
-                    format!("`{name}` was made by a person: no sample takes its place unasked"),
-                )
-                .hint(format!("`llmc build {name} --no-cache --overwrite` draws samples, and one takes its place")),
-            )
-        }
         _ if session.options.locked => {
             let why = match freshness {
-                Freshness::Stale(why) => why.as_str(),
+                Freshness::Stale(why) | Freshness::StaleByHand(why) => why.as_str(),
                 Freshness::Missing => "there is no artifact yet",
                 Freshness::Unlisted => "the generated crate does not list it",
                 Freshness::Elsewhere(_) => "its spec was at another place when it was built",
@@ -266,6 +257,34 @@ fn refuse(session: &Session, target: &Target, freshness: &Freshness) -> Option<E
 fn is_by_hand(session: &Session, name: &str) -> bool {
     let record = freeze::read(&session.workspace.path(&paths::provenance(name)));
     record.ok().flatten().and_then(|bytes| provenance::Summary::read(&bytes).ok()).is_some_and(|record| record.is_human)
+}
+
+/// Why a sample does not take the place of what a person made, unasked; a proposal may wait beside it.
+fn keep_by_hand(session: &Session, target: &Target, freshness: &Freshness) -> Option<Error> {
+    let name = &target.loaded.spec.name;
+    match freshness {
+        _ if session.options.overwrite || session.options.needs_review() => None,
+        Freshness::StaleByHand(why) => Some(
+            Error::new(ExitCode::Difference, format!("`{name}` was made by a person, and {why}"))
+                .hint(format!("`llmc adopt {name}` judges it as it is, against the spec as it is now"))
+                .hint(format!("`llmc build {name} --overwrite` draws samples, and one takes its place")),
+        ),
+        Freshness::Elsewhere(other) if is_by_hand(session, name) => Some(
+            Error::new(
+                ExitCode::Difference,
+                format!("`{name}` was made by a person for `{other}`, and does not pass for `{}`", target.loaded.path),
+            )
+            .hint(format!("`llmc adopt {name}` says why; `llmc build {name} --overwrite` draws samples")),
+        ),
+        Freshness::Fresh | Freshness::Unlisted if session.options.no_cache && is_by_hand(session, name) => Some(
+            Error::new(
+                ExitCode::Difference,
+                format!("`{name}` was made by a person: no sample takes its place unasked"),
+            )
+            .hint(format!("`llmc build {name} --no-cache --overwrite` draws samples, and one takes its place")),
+        ),
+        _ => None,
+    }
 }
 
 /// Takes the workspace's lock, saying so when that takes time.
@@ -336,12 +355,30 @@ pub(super) fn used_sources(session: &Session, spec: &Spec, specs: &[Loaded]) -> 
     Ok(found.into_iter().collect())
 }
 
-/// Samples, validates, chooses, writes and commits one spec.
-async fn build_one(
+/// Leaves a proposal for one spec, unless one waits that was made of the same.
+async fn review_one(
     session: &mut Session,
     target: &Target,
     all: &[Loaded],
-    repo: Option<&Repo>,
+    summary: &mut Summary,
+    started: Instant,
+) -> Result<Finished, Error> {
+    proposal::recover(&session.workspace)?;
+    if !session.options.no_cache
+        && let Some(waiting) = propose::waits(session, target, started)?
+    {
+        return Ok(waiting);
+    }
+    let aim = Aim::Proposal(Proposing::at_build(session, &target.loaded.spec)?);
+    build_one(session, target, all, &aim, summary, started).await
+}
+
+/// Samples, validates and chooses for one spec; then writes and commits, or leaves a proposal.
+pub(super) async fn build_one(
+    session: &mut Session,
+    target: &Target,
+    all: &[Loaded],
+    aim: &Aim<'_>,
     summary: &mut Summary,
     started: Instant,
 ) -> Result<Finished, Error> {
@@ -349,10 +386,14 @@ async fn build_one(
     let spec = &loaded.spec;
     for used in &spec.uses {
         if !session.workspace.path(&paths::code(used)).is_file() {
-            return Err(Error::new(
-                ExitCode::NoCandidate,
-                format!("`{}` uses `{used}`, which was not built", spec.name),
-            ));
+            let error =
+                Error::new(ExitCode::NoCandidate, format!("`{}` uses `{used}`, which was not built", spec.name));
+            let waits = session.workspace.proposal(used).exists();
+            return Err(if waits {
+                error.hint(format!("a proposal for `{used}` waits: `llmc review`"))
+            } else {
+                error
+            });
         }
     }
     for mistakes in std::iter::once(&loaded.warnings).filter(|warnings| !warnings.list.is_empty()) {
@@ -367,7 +408,7 @@ async fn build_one(
         return Err(Error::new(ExitCode::Spec, format!("the checks of `{}` do not compile", spec.name)));
     }
 
-    let plan = session.options.plan(spec);
+    let mut plan = session.options.plan(spec);
     let prompt = specs::render_prompt(session, loaded, all)?;
     let models = session.models_for(&plan.models).await?;
     let names: Vec<String> = models.iter().map(|model| model.identity().to_string()).collect();
@@ -380,6 +421,10 @@ async fn build_one(
     };
     let run = format!("{}-{}", spec.name, unix_now());
     let identities: Vec<_> = models.iter().map(|model| model.identity()).collect();
+    let mut afresh = session.options.no_cache;
+    if let Aim::Proposal(proposing) = aim {
+        (plan.parameters, afresh) = proposing.parameters(session, &plan, &prompt, &identities);
+    }
     let start = Start {
         spec: &spec.name,
         run: &run,
@@ -390,7 +435,7 @@ async fn build_one(
         prompt: &prompt,
         parameters: &plan.parameters,
         models: &identities,
-        afresh: session.options.no_cache,
+        afresh,
     };
     let prices = session.options.prices();
     let is_paid = !identities.iter().all(|identity| prices.are_nothing(identity));
@@ -420,6 +465,10 @@ async fn build_one(
         validator: &validator,
         checks: &checks,
         jobs: session.options.jobs,
+        artifact: match aim {
+            Aim::Artifact(_) => None,
+            Aim::Proposal(proposing) => proposing.candidate(),
+        },
     };
     let teller = session.tell.clone();
     let drawn = draw::draw(&job, &mut log, &session.interrupt, &mut |event| tell(&teller, event)).await;
@@ -443,8 +492,23 @@ async fn build_one(
     };
 
     let mut finished = tally(&spec.name, &samples);
-    let Some(chosen) = choose(&samples) else {
-        let error = none_passed(spec, &samples, &names);
+    let rejected = proposal::rejected(&session.workspace, &spec.name)?;
+    let (chosen, passed_over) = choose(&samples, &rejected);
+    if passed_over > 0 && chosen.is_some() {
+        session.tell(Event::Note(propose::told_rejected(&spec.name, passed_over)));
+    }
+    let Some(chosen) = chosen else {
+        if let (1.., Aim::Proposal(proposing)) = (passed_over, aim)
+            && proposing.may_be_nothing()
+        {
+            session.tell(Event::Note(propose::nothing_new(&spec.name)));
+            finished.status = Status::Fresh;
+            finished.seconds = started.elapsed().as_secs_f64();
+            log.end(&ending(&finished));
+            return Ok(finished);
+        }
+        let error =
+            if passed_over > 0 { propose::all_rejected(&spec.name) } else { none_passed(spec, &samples, &names) };
         finished.reason = Some(error.message.clone());
         finished.seconds = started.elapsed().as_secs_f64();
         log.end(&ending(&finished));
@@ -460,7 +524,14 @@ async fn build_one(
         finished_on: provenance::rfc3339(unix_now()),
         ..record(target, &plan, &prompt, &models, &samples, &chosen, &validator, &checks)
     };
-    let result = keep(session, loaded, repo, chosen.candidate, &provenance, &mut finished);
+    let result = match aim {
+        Aim::Artifact(repo) => keep(session, loaded, *repo, chosen.candidate, &provenance, &mut finished),
+        Aim::Proposal(proposing) => {
+            let insight = chosen.insight(&samples);
+            let found = propose::Found { candidate: chosen.candidate, insight, samples: &samples, passed_over };
+            proposing.leave(session, loaded, &found, &provenance, &mut finished)
+        }
+    };
     log.end(&ending(&finished));
     result?;
     if let Some(problem) = log.take_problem() {
@@ -509,7 +580,11 @@ pub(super) fn write(
     candidate: &Candidate,
     provenance: &Provenance,
 ) -> Result<Vec<FileText>, Error> {
-    let artifact = artifact_files(loaded, candidate, provenance)?;
+    install(session, loaded, artifact_files(loaded, candidate, provenance)?)
+}
+
+/// Writes an artifact's files and the crate's own; returns what is to be committed.
+pub(super) fn install(session: &Session, loaded: &Loaded, artifact: Vec<FileText>) -> Result<Vec<FileText>, Error> {
     let module = Module { name: loaded.spec.name.clone(), dependencies: loaded.spec.dependencies.clone() };
     let modules = freeze::with_module(&freeze::modules_on_disk(&session.workspace)?, module);
     let mut files = artifact.clone();
@@ -590,22 +665,49 @@ struct Chosen<'a> {
     node: Option<usize>,
 }
 
-/// The candidate to freeze: an independent draw that passes, else what was made of one that does not.
-fn choose(samples: &Samples) -> Option<Chosen<'_>> {
-    if let Some(index) = select::choose(&judged(samples)) {
-        let sample = samples.list.iter().find(|sample| sample.completion.index == index)?;
-        return Some(Chosen { sample, candidate: sample.candidate.as_ref()?, node: None });
+impl Chosen<'_> {
+    /// What is known of it beside its verdict.
+    fn insight<'s>(&self, samples: &'s Samples) -> Option<&'s Insight> {
+        let nodes = &samples.family.nodes;
+        let is_it = |node: &&Node| node.sample == self.sample.completion.index && node.candidate == *self.candidate;
+        self.node.map(|number| &nodes[number]).or_else(|| nodes.iter().find(is_it)).map(|node| &node.insight)
     }
+}
+
+/// The candidate to freeze: an independent draw that passes, else what was made of one that does not. Also how many
+/// programs that pass were passed over, since someone rejected them.
+fn choose<'s>(samples: &'s Samples, rejected: &BTreeSet<String>) -> (Option<Chosen<'s>>, usize) {
+    let mut passed_over = BTreeSet::new();
+    let mut is_open = |one: &Judged<'_>| {
+        if rejected.is_empty() || !one.verdict.is_pass() {
+            return true;
+        }
+        let program = validate::Program::of(one.candidate).to_string();
+        let is_open = !rejected.contains(&program);
+        if !is_open {
+            passed_over.insert(program);
+        }
+        is_open
+    };
+    let drawn: Vec<Judged<'_>> = judged(samples).into_iter().filter(&mut is_open).collect();
     let nodes = &samples.family.nodes;
     let made: Vec<Judged<'_>> = nodes
         .iter()
         .enumerate()
         .filter(|(_, node)| node.from.is_some())
         .map(|(index, node)| Judged { index, candidate: &node.candidate, verdict: &node.verdict })
+        .filter(is_open)
         .collect();
-    let number = select::choose(&made)?;
-    let sample = samples.all().find(|sample| sample.completion.index == nodes[number].sample)?;
-    Some(Chosen { sample, candidate: &nodes[number].candidate, node: Some(number) })
+    let fresh = |index: usize| {
+        let sample = samples.list.iter().find(|sample| sample.completion.index == index)?;
+        Some(Chosen { sample, candidate: sample.candidate.as_ref()?, node: None })
+    };
+    let repaired = |number: usize| {
+        let sample = samples.all().find(|sample| sample.completion.index == nodes[number].sample)?;
+        Some(Chosen { sample, candidate: &nodes[number].candidate, node: Some(number) })
+    };
+    let chosen = select::choose(&drawn).and_then(fresh).or_else(|| select::choose(&made).and_then(repaired));
+    (chosen, passed_over.len())
 }
 
 /// The steps from an independent draw to what was chosen, for the record.
@@ -653,7 +755,12 @@ fn judged(samples: &Samples) -> Vec<Judged<'_>> {
 /// What the ledger keeps of a build's end.
 fn ending(finished: &Finished) -> Ending<'_> {
     Ending {
-        built: finished.status == Status::Built,
+        ended: match finished.status {
+            Status::Built => Ended::Built,
+            Status::Proposed => Ended::Proposed,
+            Status::Fresh => Ended::Unchanged,
+            Status::Failed => Ended::Failed,
+        },
         sampled: finished.sampled,
         parsed: finished.parsed,
         compiled: finished.compiled,
@@ -685,7 +792,7 @@ fn tally(name: &str, samples: &Samples) -> Finished {
     }
 }
 
-fn nothing_done(name: &str, status: Status, started: Instant) -> Finished {
+pub(super) fn nothing_done(name: &str, status: Status, started: Instant) -> Finished {
     Finished {
         spec: name.to_owned(),
         status,
@@ -703,7 +810,7 @@ fn nothing_done(name: &str, status: Status, started: Instant) -> Finished {
     }
 }
 
-fn failed(name: &str, started: Instant, error: &Error) -> Finished {
+pub(super) fn failed(name: &str, started: Instant, error: &Error) -> Finished {
     Finished { reason: Some(error.message.clone()), ..nothing_done(name, Status::Failed, started) }
 }
 

@@ -59,6 +59,8 @@ pub(super) struct Samples {
     pub(super) unstored: bool,
     /// Whether drawing ended before every sample was drawn.
     pub(super) stopped: bool,
+    /// What was found of the artifact, where that was asked for. It is no candidate, and counts in nothing.
+    pub(super) artifact: Option<(Verdict, Insight)>,
 }
 
 impl Samples {
@@ -103,6 +105,8 @@ pub(super) struct Job<'a> {
     pub(super) validator: &'a Arc<Validator>,
     pub(super) checks: &'a Arc<Checks>,
     pub(super) jobs: usize,
+    /// The artifact that there is, where it is to be judged along with the candidates.
+    pub(super) artifact: Option<&'a Candidate>,
 }
 
 /// Most events that are taken in together: what arrives together is stored together.
@@ -113,6 +117,8 @@ const FIXES: usize = 3;
 const ROUND: usize = 4;
 /// Numbers of fixed candidates in the queue begin here; below are those of samples.
 const FIXED: usize = usize::MAX / 2;
+/// The artifact's number in the queue.
+const ARTIFACT: usize = usize::MAX;
 
 /// Text in which Rust was looked for.
 struct Extracted {
@@ -231,10 +237,14 @@ impl<'a> Pool<'a> {
     fn new(job: &'a Job<'a>) -> Self {
         let digest = digest(job.prompt);
         let prompt = u64::from_str_radix(&digest[..16], 16).expect("a digest is hex");
+        let mut queue = Queue::new(job.validator.clone(), job.checks.clone(), job.jobs);
+        if let Some(artifact) = job.artifact {
+            queue.submit(ARTIFACT, artifact.clone());
+        }
         Self {
             job,
             owners: ask::owners(job.samples, job.models.len()),
-            queue: Queue::new(job.validator.clone(), job.checks.clone(), job.jobs),
+            queue,
             samples: Samples::default(),
             waiting: HashMap::new(),
             replaying: 0,
@@ -471,6 +481,10 @@ impl<'a> Pool<'a> {
                 }
                 Some(judged) = self.queue.next(), if self.queue.outstanding() > 0 => {
                     let Judged { id, verdict, insight, .. } = judged?;
+                    if id == ARTIFACT {
+                        self.samples.artifact = Some((verdict, insight));
+                        continue;
+                    }
                     self.judged(id, verdict, insight, &mut extracting, log, tell);
                     if self.is_enough() {
                         drawn.close();

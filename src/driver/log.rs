@@ -128,7 +128,7 @@ impl Log {
 
 impl Session {
     /// The ledger; opened when it is first asked for.
-    fn ledger(&mut self) -> Result<Arc<Ledger>, LedgerError> {
+    pub(super) fn ledger(&mut self) -> Result<Arc<Ledger>, LedgerError> {
         if let Some(ledger) = &self.ledger {
             return Ok(ledger.clone());
         }

@@ -17,7 +17,7 @@ use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
 use crate::event::{Difference, Event, Verified};
 use crate::freeze::{self, ArtifactInput, FileText, Module};
-use crate::provenance::{Fixer, PolicyRecord, Provenance, ProvenanceError};
+use crate::provenance::{Drawn, Fixer, PolicyRecord, Provenance, ProvenanceError};
 use crate::repo::Repo;
 use crate::validate::{self, ValidateError, Validator};
 use crate::verdict::{Class, Phase, Verdict};
@@ -267,12 +267,10 @@ fn rules_differ(loaded: &Loaded, provenance: &Provenance, examined: &mut Examine
     }
 }
 
-/// The candidate that a record's completion gives, by the same way as in a build: before rustc changed it, if it did.
-/// What a person made has no completion: it is the code itself, as it is there or, where that was changed, in HEAD.
+/// The candidate that a record tells of. What a person made has no completion: it is the code itself, as it is there or, where that was changed, in HEAD.
 fn candidate(session: &Session, loaded: &Loaded, provenance: &Provenance) -> Result<Result<Candidate, Verdict>, Error> {
-    if let Some(drawn) = provenance.drawn() {
-        let completion = &drawn.completion;
-        return Ok(candidate::from_completion(&completion.text, completion.finish, &loaded.spec));
+    if let Some(found) = provenance.drawn() {
+        return Ok(drawn(loaded, found));
     }
     let path = paths::code(&loaded.spec.name);
     let recorded = provenance.subject.iter().find(|subject| subject.path == path);
@@ -288,6 +286,11 @@ fn candidate(session: &Session, loaded: &Loaded, provenance: &Provenance) -> Res
         return Ok(Err(Verdict::failed(Phase::Parse, Class::FormatViolation, "no-code", detail)));
     };
     Ok(candidate::from_source(&String::from_utf8_lossy(&bytes), &loaded.spec))
+}
+
+/// The candidate that a recorded completion gives, by the same way as in a build: before rustc changed it, if it did.
+pub(super) fn drawn(loaded: &Loaded, drawn: &Drawn) -> Result<Candidate, Verdict> {
+    candidate::from_completion(&drawn.completion.text, drawn.completion.finish, &loaded.spec)
 }
 
 /// What is told of code that does not follow from its record.
@@ -313,10 +316,10 @@ fn files(loaded: &Loaded, provenance: &Provenance, candidate: &Candidate) -> Vec
 }
 
 /// What running an artifact came to.
-struct Ran {
-    verdict: Verdict,
+pub(super) struct Ran {
+    pub(super) verdict: Verdict,
     /// What it is made of.
-    files: Vec<FileText>,
+    pub(super) files: Vec<FileText>,
     /// What is not as it was, and need not be.
     notes: Vec<String>,
     /// What is told where the files are not those.
@@ -324,7 +327,7 @@ struct Ran {
 }
 
 /// Compiles an artifact and runs its checks.
-fn judge(
+pub(super) fn judge(
     validator: &Validator,
     loaded: &Loaded,
     uses: &[(String, String)],
@@ -496,7 +499,7 @@ pub struct Replayed {
 }
 
 /// A verdict in a line.
-fn told(verdict: &Verdict) -> String {
+pub(super) fn told(verdict: &Verdict) -> String {
     let code = verdict.code.as_deref().unwrap_or_default();
     let first = verdict.detail.lines().next().unwrap_or_default();
     format!("{} ({code}): {first}", format!("{:?}", verdict.phase).to_lowercase())

@@ -61,11 +61,36 @@ pub struct Start<'a> {
     pub afresh: bool,
 }
 
+/// What a build came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ended {
+    /// An artifact.
+    Built,
+    /// A proposal.
+    Proposed,
+    /// What there is already.
+    Unchanged,
+    /// Nothing.
+    #[default]
+    Failed,
+}
+
+impl Ended {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Built => "built",
+            Self::Proposed => "proposed",
+            Self::Unchanged => "unchanged",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// How a build ended.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ending<'a> {
-    /// Whether there is an artifact.
-    pub built: bool,
+    /// What it came to.
+    pub ended: Ended,
     /// Samples looked at.
     pub sampled: usize,
     /// Of them, those that hold a candidate.
@@ -352,14 +377,13 @@ impl Record {
     pub fn end(&self, ending: &Ending<'_>) -> Result<(), LedgerError> {
         let chosen = ending.chosen.and_then(|index| self.samples.get(&index));
         self.ledger.with("write to", |connection| {
-            let status = if ending.built { "built" } else { "failed" };
             connection.execute(
                 "UPDATE builds SET finished = ?2, status = ?3, sampled = ?4, parsed = ?5, compiled = ?6, passed = ?7,
                  chosen = ?8, commit_id = ?9 WHERE id = ?1",
                 params![
                     self.build,
                     now(),
-                    status,
+                    ending.ended.as_str(),
                     ending.sampled,
                     ending.parsed,
                     ending.compiled,
@@ -374,6 +398,30 @@ impl Record {
 }
 
 impl Ledger {
+    /// Whether something was made of the samples of this prompt with these parameters: a run that came to an end has
+    /// looked at those of any of the models. Those of a run that was cut short are still as good as new.
+    pub fn is_used(&self, prompt: &Prompt, parameters: &Parameters, models: &[&Identity]) -> Result<bool, LedgerError> {
+        self.with("read", |connection| {
+            let mut statement = connection.prepare(
+                "SELECT EXISTS (
+                    SELECT 1 FROM series r JOIN models m ON m.id = r.model JOIN samples s ON s.series = r.id
+                    JOIN looked_at l ON l.sample = s.id JOIN builds b ON b.id = l.build
+                    WHERE r.prompt = ?1 AND r.parameters_digest = ?2 AND m.digest = ?3
+                    AND r.generation = (SELECT max(n.generation) FROM series n WHERE n.prompt = r.prompt
+                                        AND n.model = r.model AND n.parameters_digest = r.parameters_digest)
+                    AND b.finished IS NOT NULL AND (b.status <> 'failed' OR b.sampled >= b.wanted))",
+            )?;
+            let (prompt, parameters) = (sha256(to_json(prompt)), sha256(to_json(parameters)));
+            for model in models {
+                let key = params![prompt, parameters, sha256(to_json(model))];
+                if statement.query_row(key, |row| row.get(0))? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
     /// The samples of a spec's last build that had any, by index; `None` when there was none in this workspace.
     pub fn last_build(&self, spec: &str) -> Result<Option<Vec<Recorded>>, LedgerError> {
         self.with("read", |connection| {

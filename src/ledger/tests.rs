@@ -458,7 +458,7 @@ fn what_is_old_goes_but_for_the_sample_that_an_artifact_came_from() {
     let mut record = begin(&ledger, &key());
     record.arrived(&[(0, &completion(0)), (0, &completion(1)), (0, &completion(2))]).unwrap();
     record.judged(0, None, &Verdict::passed(Where::Test, 1)).unwrap();
-    record.end(&Ending { built: true, chosen: Some(2), ..Ending::default() }).unwrap();
+    record.end(&Ending { ended: Ended::Built, chosen: Some(2), ..Ending::default() }).unwrap();
     age(&ledger, 10);
     begin(&ledger, &key()).arrived(&[(0, &completion(3))]).unwrap();
     let artifacts = HashSet::from([crate::digest::sha256(completion(1).text)]);

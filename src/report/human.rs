@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Report, count, printable};
-use crate::event::{Difference, Event, Finished, Status, Verified};
+use crate::event::{Behaves, Decided, Difference, Event, Finished, Proposed, Status, Verified};
 use crate::explain;
 use crate::verdict::{Class, Outcome, Verdict};
 
@@ -86,14 +86,24 @@ impl Human {
         let target = if live { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let line = ProgressBar::with_draw_target(None, target);
         line.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is valid"));
+        // Nothing shows before there is something to show.
+        line.finish_and_clear();
         Self { color, verbosity, line, progress: Progress::new(0), download_percent: None, fresh: 0 }
     }
 
     /// Shows `text` in the live line, where there is one.
     pub(super) fn live(&self, text: &str) {
+        self.begin();
         if !self.line.is_hidden() {
             self.line.set_message(text.to_owned());
             self.line.enable_steady_tick(Duration::from_millis(100));
+        }
+    }
+
+    /// Has the live line shown.
+    fn begin(&self) {
+        if self.line.is_finished() {
+            self.line.reset();
         }
     }
 
@@ -112,6 +122,7 @@ impl Human {
     }
 
     fn download(&mut self, what: &str, done: u64, total: Option<u64>) {
+        self.begin();
         let percent = total.filter(|total| *total > 0).map(|total| done * 100 / total);
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         let text = match total {
@@ -175,9 +186,22 @@ impl Human {
         }
     }
 
+    fn decided(&self, decided: &Decided) {
+        let spec = &decided.spec;
+        if !decided.accepted {
+            let rest = if decided.digest.is_some() { ": it is not offered again" } else { "" };
+            return self.print(GREEN, "Rejected", &format!("{spec}{rest}"));
+        }
+        let commit = match &decided.commit {
+            Some(commit) => format!(", commit {}", short(commit)),
+            None => String::new(),
+        };
+        self.print(GREEN, "Accepted", &format!("{spec}: {}{commit}", decided.files.join(", ")));
+    }
+
     fn finished(&mut self, finished: &Finished) {
-        self.line.set_message("");
-        self.line.disable_steady_tick();
+        // What is printed next may be no report's: nothing is left in its way.
+        self.line.finish_and_clear();
         match finished.status {
             Status::Fresh => {
                 self.fresh += 1;
@@ -187,7 +211,9 @@ impl Human {
                     self.print(GREEN, "Fresh", &format!("{}{}", finished.spec, commit.unwrap_or_default()));
                 }
             }
-            Status::Built | Status::Proposed => {
+            // What is to be said of a proposal was said when it was left.
+            Status::Proposed => {}
+            Status::Built => {
                 if self.verbosity == Verbosity::Quiet {
                     return;
                 }
@@ -242,6 +268,23 @@ impl Human {
     }
 }
 
+/// A proposal in a few lines: how it behaves comes first.
+pub fn proposal(proposed: &Proposed) -> Vec<String> {
+    let Proposed { spec, told, behaves, samples: (sample, sampled, passed), model, .. } = proposed;
+    let size = match (proposed.lines, behaves) {
+        (_, Behaves::Identical) | ((None, _), _) => count(proposed.lines.1, "line"),
+        ((Some(before), after), _) => format!("{before} -> {}", count(after, "line")),
+    };
+    let mut lines = vec![format!("{spec}: {told}")];
+    lines.push(format!("{size}; sample {sample} of {sampled} from {model}, of which {passed} pass"));
+    lines.extend(proposed.differing.iter().map(|one| format!("{}: {} -> {}", one.call, one.artifact, one.proposal)));
+    lines.push(match &proposed.stale {
+        Some((why, next)) => format!("stale: {why} since it was made; {next}"),
+        None => format!("`llmc review`, `llmc accept {spec}` or `llmc reject {spec}`"),
+    });
+    lines
+}
+
 /// An outcome as a person reads it.
 pub(super) fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
@@ -275,6 +318,7 @@ impl Report for Human {
             Event::ModelChosen { .. } => {}
             Event::Started { spec, samples, model } => {
                 self.progress = Progress::new(*samples);
+                self.begin();
                 if normal {
                     self.print(GREEN, "Building", &format!("{spec}: {} from {model}", count(*samples, "sample")));
                     self.line.set_message("waiting for the first token");
@@ -331,6 +375,13 @@ impl Report for Human {
                 self.print(GREEN, "Moved", &text);
             }
             Event::Removed { .. } | Event::Moved { .. } => {}
+            Event::Proposed(proposed) if normal => {
+                let color = if proposed.stale.is_some() { YELLOW } else { GREEN };
+                self.print(color, "Proposal", &proposal(proposed).join("\n             "));
+            }
+            Event::Proposed(_) => {}
+            Event::Decided(decided) if normal => self.decided(decided),
+            Event::Decided(_) => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::event::{Event, Finished};
+use crate::event::{Event, Finished, Proposed};
 use crate::verdict::Verdict;
 
 /// The version of the format; goes up when a field changes its meaning or is removed.
@@ -66,6 +66,11 @@ fn to_json(event: &Event) -> Value {
         Event::Moved { spec, from, path, commit } => {
             json!({"event": "moved", "spec": spec, "from": from, "path": path, "commit": commit})
         }
+        Event::Proposed(proposed) => proposed_to_json(proposed),
+        Event::Decided(decided) => json!({
+            "event": if decided.accepted { "accepted" } else { "rejected" }, "spec": decided.spec,
+            "digest": decided.digest, "files": decided.files, "commit": decided.commit,
+        }),
     };
     if let Value::Object(object) = &mut value {
         object.insert("v".to_owned(), VERSION.into());
@@ -96,6 +101,18 @@ fn finished_to_json(finished: &Finished) -> Value {
         "parsed": finished.parsed, "compiled": finished.compiled, "passed": finished.passed, "clusters": clusters,
         "chosen": chosen, "commit": finished.commit, "seconds": (finished.seconds * 1000.0).round() / 1000.0,
         "tokens": finished.tokens, "reason": finished.reason, "replayed": finished.replayed,
+    })
+}
+
+fn proposed_to_json(proposed: &Proposed) -> Value {
+    let (before, lines) = proposed.lines;
+    let (sample, sampled, passed) = proposed.samples;
+    json!({
+        "event": "proposal", "spec": proposed.spec, "path": proposed.path, "digest": proposed.digest,
+        "origin": proposed.origin, "made": proposed.made, "behaves": proposed.behaves, "told": proposed.told,
+        "differing": proposed.differing, "lines": lines, "lines_before": before, "model": proposed.model,
+        "sample": sample, "sampled": sampled, "passed": passed, "tokens": proposed.tokens, "usd": proposed.usd,
+        "stale": proposed.stale.as_ref().map(|(why, _)| why), "next": proposed.stale.as_ref().map(|(_, next)| next),
     })
 }
 

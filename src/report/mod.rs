@@ -2,10 +2,12 @@
 
 mod human;
 mod json;
+mod unified;
 mod verdicts;
 
-pub use human::{Human, Verbosity};
+pub use human::{Human, Verbosity, proposal};
 pub use json::{Json, VERSION as JSON_VERSION};
+pub use unified::unified;
 pub use verdicts::Verdicts;
 
 use crate::event::Event;

@@ -25,6 +25,15 @@ pub enum Whose {
     User,
 }
 
+/// Whether what is built waits for review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Review {
+    /// Builds commit what they choose.
+    Optional,
+    /// Builds leave proposals.
+    Required,
+}
+
 /// Caps on what all builds of a workspace may use up on one day (UTC).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct DayBudget {
@@ -60,6 +69,8 @@ pub struct Settings {
     pub day: DayBudget,
     /// What models cost, by `provider/name`.
     pub prices: BTreeMap<String, PriceSettings>,
+    /// Whether what is built waits for review.
+    pub review: Option<Review>,
     /// How each provider is reached, by its name.
     pub providers: BTreeMap<String, ProviderSettings>,
     /// Whether to do without the sandbox. Only a user's own settings may say so.
@@ -98,11 +109,11 @@ impl Reader {
         if let Some((key, node)) = fields.get("prices") {
             settings.prices = self.prices(key, node);
         }
-        if let Some((key, node)) = fields.get("review")
-            && self.word(key, node, "review", &["optional", "required"]) == Some("required")
-        {
-            let help = "leave it out, or `review: optional`: proposals come in a later version";
-            self.error_with(node.at, "this version can't leave proposals", help);
+        if let Some((key, node)) = fields.get("review") {
+            settings.review = self.word(key, node, "review", &["optional", "required"]).map(|word| match word {
+                "required" => Review::Required,
+                _ => Review::Optional,
+            });
         }
         if let Some((key, node)) = fields.get("providers") {
             settings.providers = self.providers(key, node);
@@ -189,6 +200,14 @@ mod tests {
     }
 
     #[test]
+    fn review_is_optional_or_required() {
+        let review = |text: &str| parse_settings("llmc.yaml", text.as_bytes(), Whose::Workspace).unwrap().review;
+        assert_eq!(review("review: required\n"), Some(Review::Required));
+        assert_eq!(review("review: optional\n"), Some(Review::Optional));
+        assert_eq!(review("model: openai/a\n"), None);
+    }
+
+    #[test]
     fn only_users_give_up_their_own_protection() {
         assert_eq!(parse_settings("config.yaml", b"unsandboxed: true\n", Whose::User).unwrap().unsandboxed, Some(true));
         for value in ["true", "false"] {
@@ -200,7 +219,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_and_a_key_in_the_file_is_refused() {
-        let text = "modle: openai/a\nproviders:\n  openai: { api_key_env: sk-123, base_url: here }\nreview: required\n";
+        let text = "modle: openai/a\nproviders:\n  openai: { api_key_env: sk-123, base_url: here }\nreview: maybe\n";
         let mistakes = parse_settings("llmc.yaml", text.as_bytes(), Whose::Workspace).unwrap_err();
         let messages: Vec<&str> = mistakes.list.iter().map(|one| one.message.as_str()).collect();
         assert_eq!(
@@ -209,7 +228,7 @@ mod tests {
                 "unknown key `modle`",
                 "`api_key_env` must be the name of an environment variable",
                 "`base_url` must begin with http:// or https://",
-                "this version can't leave proposals"
+                "`review` must be one of `optional`, `required`; found the text `maybe`"
             ]
         );
         assert_eq!(mistakes.list[0].help.as_deref(), Some("did you mean `model`?"));

@@ -243,6 +243,12 @@ fn what_a_person_made_is_replaced_by_a_sample_only_when_asked() {
     let run = env.llmc(&["build", "--no-cache"]).expect(6);
     assert!(run.stderr.contains("no sample takes its place unasked"), "{run}");
     assert_eq!(server.received().len(), asked);
+    // A proposal may wait beside it.
+    let code = env.read(CODE);
+    let run = env.llmc(&["regen", "double", "--message-format", "json"]).expect(0);
+    assert_eq!((status(&run).as_str(), env.read(CODE)), ("proposed", code));
+    env.llmc(&["reject", "double"]).expect(0);
+    env.llmc(&["reject", "double", "--forget"]).expect(0);
     assert_eq!(status(&build(&env, &["--no-cache", "--overwrite"]).expect(0)), "built");
     assert!(env.read(CODE).contains("n * 2"));
 }

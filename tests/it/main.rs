@@ -32,7 +32,11 @@ mod proxy;
 mod repair;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod replies;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod pty;
 mod repo;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod review;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;
 mod server;
