@@ -1,7 +1,14 @@
 //! Records written and read back, and files that others wrote.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::text::without_paths;
 use super::*;
+use crate::digest::sha256;
 use crate::model::Finish;
+use crate::select::Cluster;
 
 pub(crate) fn sample() -> Provenance {
     Provenance {
