@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::text::{from_json, inside, shape, without_paths};
+use super::text::{from_json, inside, shape, uri, without_paths};
 use super::{
     Adoption, BUILD_TYPE, BUILDER_ID, CrateRecord, DRAWN, Drawn, Earlier, HUMAN, Origin, PREDICATE_TYPE, PolicyRecord,
     Provenance, ProvenanceError, Repair, STATEMENT_TYPE, SamplingRecord, SpecRecord, Statistics, Subject, Summary,
@@ -25,6 +25,8 @@ const ORIGIN: &str = "origin";
 const RECORD: &str = "record";
 const CRATE: &str = "crate ";
 const CARGO: &str = "pkg:cargo/";
+/// A file of the workspace: a path alone is no URI.
+const FILE: &str = "urn:llmc:file:";
 
 impl Provenance {
     /// The file's bytes: JSON for people too, the same for the same record, with a newline at the end.
@@ -173,34 +175,34 @@ impl Provenance {
     fn resolved_dependencies(&self, model: Option<&Identity>, toolchain: &ToolchainRecord) -> Vec<ResolvedDependency> {
         let mut all = vec![ResolvedDependency {
             name: "spec".to_owned(),
-            uri: self.spec.path.clone(),
+            uri: uri(FILE, &self.spec.path),
             digest: Some(Digest::of(&self.spec.file_digest)),
         }];
         if let Some((drawn, model)) = self.drawn().zip(model) {
             all.push(ResolvedDependency {
                 name: "template".to_owned(),
-                uri: format!("urn:llmc:template:{}", drawn.prompt.template),
+                uri: uri("urn:llmc:template:", &drawn.prompt.template),
                 digest: Some(Digest::of(&drawn.prompt.template_digest)),
             });
             all.push(ResolvedDependency {
                 name: "model".to_owned(),
-                uri: format!("urn:llmc:model:{model}"),
+                uri: uri("urn:llmc:model:", &model.to_string()),
                 digest: model.digest.as_deref().map(Digest::of),
             });
         }
         all.push(ResolvedDependency {
             name: "rustc".to_owned(),
-            uri: format!("pkg:generic/rustc@{}", toolchain.rustc.split(' ').nth(1).unwrap_or("unknown")),
+            uri: uri("pkg:generic/rustc@", toolchain.rustc.split(' ').nth(1).unwrap_or("unknown")),
             digest: None,
         });
         all.extend(self.uses.iter().map(|used| ResolvedDependency {
             name: format!("artifact {}", used.name),
-            uri: format!("generated/src/{}.rs", used.name),
+            uri: uri(FILE, &format!("generated/src/{}.rs", used.name)),
             digest: Some(Digest::of(&used.digest)),
         }));
         all.extend(self.crates.iter().map(|one| ResolvedDependency {
             name: format!("{CRATE}{}", one.name),
-            uri: format!("{CARGO}{}@{}", one.name, one.version),
+            uri: format!("{}@{}", uri(CARGO, &one.name), uri("", &one.version)),
             digest: one.sha256.as_deref().map(Digest::of),
         }));
         all
@@ -298,11 +300,9 @@ impl ResolvedDependency {
     fn into_crate(self) -> Option<CrateRecord> {
         let name = self.name.strip_prefix(CRATE)?;
         let version = self.uri.strip_prefix(CARGO)?.strip_prefix(name)?.strip_prefix('@')?;
-        Some(CrateRecord {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            sha256: self.digest.map(|digest| digest.sha256),
-        })
+        // Of what a version is made of, a URI escapes nothing but the plus.
+        let version = version.replace("%2B", "+");
+        Some(CrateRecord { name: name.to_owned(), version, sha256: self.digest.map(|digest| digest.sha256) })
     }
 }
 

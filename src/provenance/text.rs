@@ -34,6 +34,20 @@ pub(super) fn inside(path: String) -> Result<String, ProvenanceError> {
     if parts().all(plain) { Ok(path) } else { Err(ProvenanceError::Path(shorten(&path))) }
 }
 
+/// A URI: `prefix` as it is, and `text` with everything escaped that has a meaning in a URI, or no place there.
+pub(super) fn uri(prefix: &str, text: &str) -> String {
+    let mut uri = prefix.to_owned();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' => {
+                uri.push(char::from(byte));
+            }
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
+}
+
 /// Absolute paths among the words of `text` cut down to their last part: others need not know where they lead.
 pub(super) fn without_paths(text: &str) -> String {
     let starts_path = |text: &str| {

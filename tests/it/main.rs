@@ -19,6 +19,7 @@ mod history;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod hostile;
 mod house;
+mod intoto;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ledger;
 mod model;
