@@ -40,7 +40,8 @@ pub(crate) struct GlobalArgs {
     /// Work as if started in DIR
     #[arg(short = 'C', long, global = true, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
-    /// How to tell what happens: for people, or one JSON event a line on standard output [default: human]
+    /// How to tell what happens: for people; one JSON event a line on standard output; of what `verify` and `check`
+    /// find also what CI services read [default: human]
     #[arg(long, global = true, value_enum, env = "LLMC_MESSAGE_FORMAT", value_name = "FORMAT")]
     pub(crate) message_format: Option<MessageFormat>,
     /// When to use colour
@@ -67,6 +68,12 @@ pub(crate) enum MessageFormat {
     Human,
     /// One event a line.
     Json,
+    /// GitHub Actions' annotations (verify and check).
+    Github,
+    /// SARIF 2.1.0, for code scanning (verify and check).
+    Sarif,
+    /// JUnit XML (verify and check).
+    Junit,
 }
 
 /// `--color`.
@@ -145,7 +152,7 @@ pub(crate) enum Vcs {
 /// `llmc check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  llmc check\n  llmc check slugify\n  llmc check specs/slugify.yaml --message-format json"
+    after_help = "Examples:\n  llmc check\n  llmc check slugify\n  llmc check specs/slugify.yaml --message-format json\n  llmc check --message-format github      annotations in a pull request; also sarif, junit"
 )]
 pub(crate) struct CheckArgs {
     /// Specs by name or file; all of specs/ when none is given
@@ -284,6 +291,8 @@ pub(crate) struct ValidateArgs {
 Examples:
   llmc verify                                  every artifact, and the generated crate as a whole
   llmc verify slugify --message-format json
+  llmc verify --message-format github          annotations in a pull request; docs/ci.md
+  llmc verify --message-format sarif > verify.sarif
   llmc verify --no-cache                       judge again, even what was judged before
 
 No model is asked, and nothing is written. Each artifact's spec, prompt, templates, code, tests and provenance are held

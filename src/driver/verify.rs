@@ -39,7 +39,11 @@ struct Examined {
 
 impl Examined {
     fn differs(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.differences.push(Difference { path: path.into(), message: message.into() });
+        self.differs_at(path, None, message);
+    }
+
+    fn differs_at(&mut self, path: impl Into<String>, line: Option<usize>, message: impl Into<String>) {
+        self.differences.push(Difference { path: path.into(), line, message: message.into() });
     }
 }
 
@@ -91,9 +95,11 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
             if !judged.verdict.is_pass() {
                 examined.differs(&code, told(&judged.verdict));
             } else {
-                let is_made = |bytes: Vec<u8>| judged.files.contains(&(code.clone(), unix(&bytes)));
-                if !read(&session.workspace, &code)?.is_some_and(is_made) {
-                    examined.differs(&code, judged.not_made);
+                let there = unix(&read(&session.workspace, &code)?.unwrap_or_default());
+                let made = judged.files.iter().find(|(path, _)| *path == code).map(|(_, made)| made);
+                if made != Some(&there) {
+                    let line = made.and_then(|made| first_difference(made, &there));
+                    examined.differs_at(&code, line, judged.not_made);
                 }
             }
         }
@@ -105,6 +111,7 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
         }
         session.tell(Event::Verified(Verified {
             spec: Some(one.spec.name.clone()),
+            path: Some(one.path.clone()),
             differences: examined.differences,
             notes: examined.notes,
             seconds: started.elapsed().as_secs_f64(),
@@ -116,7 +123,7 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
         if !differences.is_empty() {
             differing.insert("the generated crate".to_owned());
             let seconds = started.elapsed().as_secs_f64();
-            session.tell(Event::Verified(Verified { spec: None, differences, notes: Vec::new(), seconds }));
+            session.tell(Event::Verified(Verified { spec: None, path: None, differences, notes: Vec::new(), seconds }));
         }
     }
     if !differing.is_empty() {
@@ -206,11 +213,17 @@ fn examine(session: &Session, loaded: &Loaded, all: &[Loaded]) -> Result<Examine
         let is_made = made.as_ref().is_none_or(|(_, files)| {
             !is_of_this_spec || is_later || files.iter().any(|(made, text)| made == path && *text == unix(&bytes))
         });
+        let line = || {
+            let (_, files) = made.as_ref().filter(|_| is_of_this_spec && !is_later)?;
+            let (_, made) = files.iter().find(|(made, _)| made == path)?;
+            first_difference(made, &unix(&bytes))
+        };
         if !is_recorded {
             examined.is_edited |= *path == own[0];
-            examined.differs(path, "was edited by hand: its digest is not the recorded one");
+            examined.differs_at(path, line(), "was edited by hand: its digest is not the recorded one");
         } else if !is_made {
-            examined.differs(path, if *path == own[0] { not_made(&provenance) } else { "is not what the spec gives" });
+            let told = if *path == own[0] { not_made(&provenance) } else { "is not what the spec gives" };
+            examined.differs_at(path, line(), told);
         }
     }
     examined.found = made.map(|(candidate, _)| (provenance, candidate));
@@ -384,6 +397,7 @@ fn crate_differences(workspace: &Workspace, specs: &[Loaded]) -> Result<Vec<Diff
         if !is_same {
             differences.push(Difference {
                 path: path.clone(),
+                line: None,
                 message: "is not what the artifacts give; `llmc build` writes it anew".to_owned(),
             });
         }
@@ -400,7 +414,7 @@ fn crate_differences(workspace: &Workspace, specs: &[Loaded]) -> Result<Vec<Diff
                 Some((_, spec)) => format!("belongs to `{spec}`, which is no more; `llmc build` removes it"),
                 None => "belongs to no spec".to_owned(),
             };
-            differences.push(Difference { path, message });
+            differences.push(Difference { path, line: None, message });
         }
     }
     Ok(differences)
@@ -500,6 +514,15 @@ fn told(verdict: &Verdict) -> String {
     let code = verdict.code.as_deref().unwrap_or_default();
     let first = verdict.detail.lines().next().unwrap_or_default();
     format!("{} ({code}): {first}", format!("{:?}", verdict.phase).to_lowercase())
+}
+
+/// The first line, from 1, that is not the same in both.
+fn first_difference(made: &[u8], there: &[u8]) -> Option<usize> {
+    let (made, there) = (made.split(|byte| *byte == b'\n'), there.split(|byte| *byte == b'\n'));
+    // Lines that are the same are not told apart by what comes after the shorter text.
+    let longest = made.clone().count().max(there.clone().count());
+    let lines = made.map(Some).chain(std::iter::repeat(None)).zip(there.map(Some).chain(std::iter::repeat(None)));
+    lines.take(longest).position(|(made, there)| made != there).map(|line| line + 1)
 }
 
 /// As llmc writes it, whatever git made of the line ends.

@@ -7,6 +7,8 @@ mod batch;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod build;
 mod budget;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod ci_formats;
 mod cli;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod doctor;
