@@ -11,6 +11,7 @@ use crate::model::ModelError;
 use crate::prompt::PromptError;
 use crate::repo::RepoError;
 use crate::sandbox::SandboxError;
+use crate::sign::SignError;
 use crate::spec::Diagnostics;
 use crate::toolchain::ToolchainError;
 use crate::validate::ValidateError;
@@ -188,6 +189,12 @@ impl From<RepoError> for Error {
             Some(hint) => own.hint(hint),
             None => own,
         }
+    }
+}
+
+impl From<SignError> for Error {
+    fn from(error: SignError) -> Self {
+        Self::of(ExitCode::Usage, &error)
     }
 }
 

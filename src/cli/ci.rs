@@ -107,7 +107,9 @@ async fn verify_all(cli: &Cli, args: &VerifyArgs, output: &Output, collected: &C
     if let Some(jobs) = args.jobs {
         session.options.jobs = usize::from(jobs);
     }
-    let summary = driver::verify(&mut session, &args.specs, &directory(&cli.global)?).await?;
+    let from = directory(&cli.global)?;
+    session.signers = args.signers.as_ref().map(|file| from.join(file));
+    let summary = driver::verify(&mut session, &args.specs, &from).await?;
     collected.add(|findings| summary.mistakes.iter().for_each(|mistakes| findings.mistakes(mistakes)));
     Ok(end(&summary, output))
 }

@@ -13,6 +13,7 @@ mod ledger;
 mod log;
 mod revert;
 mod show;
+mod sign;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -206,6 +207,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
         }
         Command::Validate(args) => validate(cli, args, output).await,
         Command::Verify(args) => ci::verify(cli, args, output).await,
+        Command::Sign(args) => sign::sign(cli, args, output).await,
         Command::Replay(args) => {
             let mut session = session(cli, output, None)?;
             replay(&mut session, args, &directory(&cli.global)?, output).await

@@ -10,7 +10,7 @@ use super::log::Log;
 use super::purse::{Caps, Purse};
 use super::repair::{Node, Step};
 use super::specs::{self, Loaded};
-use super::{Session, Summary, orphans, stop, tell};
+use super::{Session, Summary, orphans, sign, stop, tell};
 use crate::candidate::Candidate;
 use crate::digest;
 use crate::error::{Error, ExitCode};
@@ -300,10 +300,12 @@ pub(super) fn fresh(
     started: Instant,
 ) -> Result<Finished, Error> {
     let mut finished = nothing_done(&target.loaded.spec.name, Status::Fresh, started);
+    sign::remind(session, &target.loaded.spec.name);
     let Some(repo) = repo else { return Ok(finished) };
     let name = &target.loaded.spec.name;
-    let own = [paths::code(name), paths::tests(name), paths::provenance(name)];
-    let states = repo.compare_to_head(&own.each_ref().map(String::as_str))?;
+    let mut own = vec![paths::code(name), paths::tests(name), paths::provenance(name)];
+    own.extend(Some(paths::envelope(name)).filter(|path| session.workspace.path(path).is_file()));
+    let states = repo.compare_to_head(&own.iter().map(String::as_str).collect::<Vec<_>>())?;
     if states.iter().all(|state| *state == HeadState::Committed) {
         return Ok(finished);
     }
@@ -367,6 +369,8 @@ async fn build_one(
         return Err(Error::new(ExitCode::Spec, format!("the checks of `{}` do not compile", spec.name)));
     }
 
+    // So does a key that is not there.
+    sign::signer(session)?;
     let plan = session.options.plan(spec);
     let prompt = specs::render_prompt(session, loaded, all)?;
     let models = session.models_for(&plan.models).await?;
@@ -509,12 +513,14 @@ pub(super) fn write(
     candidate: &Candidate,
     provenance: &Provenance,
 ) -> Result<Vec<FileText>, Error> {
-    let artifact = artifact_files(loaded, candidate, provenance)?;
+    let mut artifact = artifact_files(loaded, candidate, provenance)?;
+    sign::complete(session, &loaded.spec.name, &mut artifact)?;
     let module = Module { name: loaded.spec.name.clone(), dependencies: loaded.spec.dependencies.clone() };
     let modules = freeze::with_module(&freeze::modules_on_disk(&session.workspace)?, module);
     let mut files = artifact.clone();
     files.extend(freeze::crate_files(&modules)?);
-    freeze::write(&session.workspace, &files)?;
+    let leftover = sign::leftover(session, &loaded.spec.name, &artifact);
+    freeze::replace(&session.workspace, &files, &leftover)?;
     let mut to_commit = vec![(loaded.path.clone(), loaded.bytes.clone())];
     to_commit.extend(artifact);
     Ok(to_commit)
@@ -545,7 +551,8 @@ pub(super) fn commit(
         None => message::adopted(&spec.name, &provenance.spec.path),
     };
     let module = Module { name: spec.name.clone(), dependencies: spec.dependencies.clone() };
-    commit_change(session, repo, &message, files, &[], &[module])
+    let removed = sign::committed_leftover(repo, &spec.name, files)?;
+    commit_change(session, repo, &message, files, &removed, &[module])
 }
 
 /// Commits files of artifacts, with the crate's own, and says what git would have done and llmc did not.

@@ -14,6 +14,7 @@ mod orphans;
 mod purse;
 mod repair;
 mod revert;
+mod sign;
 mod specs;
 mod stop;
 mod validate;
@@ -27,10 +28,12 @@ pub use history::{Behaviour, Code, Entry, Made, at_revision, log, name_of, split
 pub use models::{Chosen, Reach, models, pull};
 pub use purse::{Caps, Purse};
 pub use revert::{Reverted, revert};
+pub use sign::{Signed, public_key, sign};
 pub use specs::{Loaded, check, load_specs, render_prompt};
 pub use validate::{Judging, validate};
 pub use verify::{Replayed, replay, verify};
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, ExitCode};
@@ -81,6 +84,8 @@ pub struct Session {
     pub options: Options,
     /// Ctrl-C.
     pub interrupt: Interrupt,
+    /// Who may sign, in the place of what llmc.yaml says.
+    pub signers: Option<PathBuf>,
     tell: Tell,
     templates: Templates,
     validator: Option<Arc<Validator>>,
@@ -105,6 +110,7 @@ impl Session {
             workspace,
             options,
             interrupt,
+            signers: None,
             tell,
             templates,
             validator: None,

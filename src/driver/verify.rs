@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::sign::{self, Trust};
 use super::specs::{self, Loaded};
 use super::{Session, Summary, build};
 use crate::candidate::{self, Candidate};
@@ -52,6 +53,12 @@ impl Examined {
 /// # Errors
 /// When llmc could not do its part. A difference is in the [`Summary`], with exit code 6.
 pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Result<Summary, Error> {
+    let trust = sign::trust(session)?;
+    run(session, named, from, &trust).await
+}
+
+/// The same, with these signatures.
+pub(super) async fn run(session: &mut Session, named: &[String], from: &Path, trust: &Trust) -> Result<Summary, Error> {
     let mut summary = Summary::default();
     let (loaded, mistakes) = specs::load_specs(session, named, from)?;
     if !mistakes.is_empty() {
@@ -70,6 +77,11 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
     for one in &loaded {
         let started = Instant::now();
         let mut examined = examine(session, one, &loaded)?;
+        if let Some(record) = read(&session.workspace, &paths::provenance(&one.spec.name))? {
+            let (difference, note) = sign::examine(session, trust, &one.spec.name, &unix(&record))?;
+            examined.differences.extend(difference);
+            examined.notes.extend(note);
+        }
         let task = match examined.found.take() {
             Some((provenance, candidate)) if examined.differences.is_empty() => {
                 let uses = build::used_sources(session, &one.spec, &loaded)?;
@@ -405,9 +417,9 @@ fn crate_differences(workspace: &Workspace, specs: &[Loaded]) -> Result<Vec<Diff
     expected.extend([paths::MANIFEST.to_owned(), paths::CRATE_ROOT.to_owned()]);
     for loaded in specs {
         let name = &loaded.spec.name;
-        expected.extend([paths::code(name), paths::tests(name), paths::provenance(name)]);
+        expected.extend(paths::all(name));
     }
-    let gone: Vec<([String; 3], String)> = super::orphans::on_disk(workspace)?;
+    let gone: Vec<([String; 4], String)> = super::orphans::on_disk(workspace)?;
     for path in freeze::crate_listing(workspace, &OWN)? {
         if !expected.contains(&path) {
             let message = match gone.iter().find(|(files, _)| files.contains(&path)) {
@@ -461,7 +473,8 @@ pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<R
     if !ran.verdict.is_pass() {
         return Err(differs(format!("`{name}` fails now: {}", told(&ran.verdict))));
     }
-    let files = ran.files;
+    let mut files = ran.files;
+    sign::replayed(session, &name, &mut files)?;
     let mut changed = Vec::new();
     for (path, text) in &files {
         let is_same = read(&session.workspace, path)?.is_some_and(|bytes| unix(&bytes) == *text);

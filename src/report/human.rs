@@ -162,8 +162,8 @@ impl Human {
     fn verified(&mut self, verified: &Verified) {
         let name = verified.spec.as_deref().unwrap_or("the generated crate");
         for Difference { path, line, message } in &verified.differences {
-            let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-            self.print(RED, "Differs", &one_line(&format!("{path}{line}: {message}")));
+            let line = line.map(|line| format!(" (from line {line} on)")).unwrap_or_default();
+            self.print(RED, "Differs", &one_line(&format!("{path}: {message}{line}")));
         }
         if self.verbosity == Verbosity::Quiet {
             return;

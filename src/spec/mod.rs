@@ -20,7 +20,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use interface::{Form, Function, Interface, Method, TypeDef};
 pub use parse::parse;
 pub use providers::{HeaderValue, PROVIDERS, ProviderSettings};
-pub use settings::{DayBudget, PriceSettings, Settings, Whose, parse_settings};
+pub use settings::{DayBudget, PriceSettings, Settings, SignSettings, Whose, parse_settings};
 pub use yaml::{Place, Snippet};
 
 /// The JSON Schema of a spec file.

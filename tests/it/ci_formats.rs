@@ -12,17 +12,45 @@ use crate::env::{Run, TestEnv};
 fn copied() -> TestEnv {
     let env = TestEnv::empty();
     env.git(&["init", "-q"]);
+    copy(&env, "ws/");
+    env
+}
+
+/// This repository's workspace, committed in a repository of its own.
+pub(crate) fn repository() -> TestEnv {
+    let env = TestEnv::empty();
+    env.git(&["init", "-q"]);
+    copy(&env, "");
+    env.git(&["add", "."]);
+    env.git(&["commit", "-qm", "all"]);
+    env
+}
+
+fn copy(env: &TestEnv, below: &str) {
     for folder in ["specs", "generated", "generated/src", "generated/tests", "generated/provenance"] {
         for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_file() {
                 let name = entry.file_name().into_string().unwrap();
-                env.write(&format!("ws/{folder}/{name}"), &fs::read_to_string(entry.path()).unwrap());
+                env.write(&format!("{below}{folder}/{name}"), &fs::read_to_string(entry.path()).unwrap());
             }
         }
     }
-    env.write("ws/llmc.yaml", "");
-    env
+    env.write(&format!("{below}llmc.yaml"), "");
+}
+
+/// The block of docs/ci.md in this language that begins so.
+pub(crate) fn block(language: &str, begins: &str) -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md")).unwrap();
+    let fence = format!("```{language}\n");
+    let blocks = text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap());
+    let found: Vec<&str> = blocks.filter(|block| block.starts_with(begins)).collect();
+    found.first().unwrap_or_else(|| panic!("docs/ci.md has no block of {language} that begins {begins:?}")).to_string()
+}
+
+/// Where the llmc is that is tested.
+pub(crate) fn folder_of_llmc() -> String {
+    Path::new(env!("CARGO_BIN_EXE_llmc")).parent().unwrap().display().to_string()
 }
 
 fn verify(env: &TestEnv, format: &str, code: i32) -> Run {
@@ -117,9 +145,9 @@ fn a_mistake_in_a_spec_is_told_at_its_place() {
     let run = env.llmc(&["verify", "--message-format", "sarif"]).expect(6);
     let log: Value = serde_json::from_str(&run.stdout).unwrap();
     let results = log["runs"][0]["results"].as_array().unwrap();
-    let result = results.iter().find(|result| result["ruleId"] == "spec").unwrap();
+    let line = |result: &Value| result["locations"][0]["physicalLocation"]["region"]["startLine"].as_u64();
+    let result = results.iter().find(|result| result["ruleId"] == "spec" && line(result) == Some(4)).unwrap();
     assert_eq!(result["ruleIndex"], 1);
-    assert_eq!(result["locations"][0]["physicalLocation"]["region"]["startLine"], 4);
     assert_eq!(log["runs"][0]["tool"]["driver"]["rules"][1]["id"], "spec");
 }
 
@@ -140,4 +168,63 @@ fn where_there_is_nothing_to_look_at_each_format_says_so() {
     // What CI services read is found by two commands.
     let run = env.llmc(&["build", "--message-format", "sarif"]).expect(1);
     assert!(run.stdout.is_empty() && run.stderr.contains("is for `llmc verify` and `llmc check`"), "{run}");
+}
+
+#[test]
+fn what_docs_ci_has_to_copy_is_yaml_with_the_keys_it_needs() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md")).unwrap();
+    let blocks: Vec<Value> = text
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| serde_yaml::from_str(rest.split("```").next().unwrap()).unwrap())
+        .collect();
+    let [github, scanning, gitlab, hooks] = blocks.as_slice() else { panic!("{} blocks", blocks.len()) };
+    for workflow in [github, scanning] {
+        assert_eq!(workflow["on"], serde_json::json!(["push", "pull_request"]));
+        let steps = workflow["jobs"]["verify"]["steps"].as_array().unwrap();
+        assert!(steps.iter().all(|step| step["uses"].is_string() != step["run"].is_string()), "{steps:?}");
+    }
+    assert_eq!(scanning["permissions"]["security-events"], "write");
+    assert_eq!(gitlab["llmc"]["artifacts"]["reports"]["junit"], "llmc.xml");
+    let hook = &hooks["repos"][0]["hooks"][0];
+    assert_eq!((&hook["entry"], &hook["language"]), (&"llmc verify --quiet".into(), &"system".into()));
+    // Every command in it is one that llmc takes.
+    for command in text.lines().filter_map(|line| line.trim_start_matches("- run: ").trim().strip_prefix("llmc ")) {
+        let arguments = command.split(" > ").next().unwrap().replace("-C \"$staged\" ", "");
+        let mut arguments: Vec<&str> = arguments.split(' ').collect();
+        arguments.push("--help");
+        TestEnv::empty().llmc(&arguments).expect(0);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_hook_of_docs_ci_verifies_what_is_about_to_be_committed() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let env = repository();
+    env.write(".git/hooks/pre-commit", &block("sh", "#!/bin/sh"));
+    fs::set_permissions(env.path(".git/hooks/pre-commit"), fs::Permissions::from_mode(0o755)).unwrap();
+    let commit = |message: &str| {
+        let script = "PATH=$0:$PATH git commit -qm \"$1\" 2>&1; echo exit $?";
+        env.run("sh", &["-c", script, &folder_of_llmc(), message], ".")
+    };
+    env.write("other.txt", "x");
+    env.git(&["add", "other.txt"]);
+    assert_eq!(commit("no artifact in it"), "exit 0\n");
+    let code = env.read("generated/src/gcd.rs");
+    env.write("generated/src/gcd.rs", &code.replacen("b == 0", "b == 1", 1));
+    env.git(&["add", "."]);
+    let told = commit("an edit by hand");
+    assert!(told.contains("generated/src/gcd.rs: was edited by hand") && told.ends_with("exit 1\n"), "{told}");
+    // What lies beside the index plays no part, in either way.
+    env.write("generated/src/gcd.rs", &code);
+    assert!(commit("still staged").ends_with("exit 1\n"));
+    env.git(&["reset", "-q"]);
+    let spec = env.read("specs/gcd.yaml");
+    env.write("specs/gcd.yaml", &format!("{spec}# a remark\n"));
+    env.git(&["add", "specs"]);
+    env.write("generated/src/gcd.rs", "broken");
+    let told = commit("a comment");
+    assert!(told.ends_with("exit 0\n"), "{told}");
 }

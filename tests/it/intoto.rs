@@ -177,7 +177,7 @@ fn wrong_in(bytes: &[u8]) -> Vec<String> {
 }
 
 /// This repository's own provenance files.
-fn committed() -> Vec<PathBuf> {
+pub(crate) fn committed() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(Path::new(HOME).join("generated/provenance"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -189,7 +189,7 @@ fn committed() -> Vec<PathBuf> {
 }
 
 /// A record with everything that may be strange in one.
-fn strange() -> Vec<u8> {
+pub(crate) fn strange() -> Vec<u8> {
     let mut record = Provenance::read(&fs::read(&committed()[0]).unwrap()).unwrap();
     record.spec.path = "any where/ä#é?.yaml".into();
     let Origin::Model(drawn) = &mut record.origin else { panic!("a model made it") };
@@ -214,7 +214,7 @@ fn strange() -> Vec<u8> {
 }
 
 /// A record of what a person made.
-fn human() -> Vec<u8> {
+pub(crate) fn human() -> Vec<u8> {
     let mut record = Provenance::read(&fs::read(&committed()[0]).unwrap()).unwrap();
     let from = Earlier { code: "2".repeat(64), provenance: "3".repeat(64) };
     record.origin = Origin::Human(Adoption { from: Some(from) });

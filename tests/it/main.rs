@@ -25,6 +25,8 @@ mod intoto;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ledger;
 mod model;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod outside;
 #[cfg(unix)]
 mod programs;
 mod providers;
@@ -39,6 +41,8 @@ mod repo;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;
 mod server;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod sign;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod validate;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
