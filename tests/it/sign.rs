@@ -309,3 +309,57 @@ fn a_public_key_is_printed_as_a_line_of_signers() {
     assert_eq!(run.stdout, env.read("allowed_signers"));
     env.llmc(&["sign", "--public-key", "ann b"]).expect(1);
 }
+
+#[test]
+fn a_signature_goes_with_its_artifact_to_another_name_back_in_time_and_away() {
+    let (env, server) = workspace(2);
+    env.git(&["add", "llmc.yaml", "allowed_signers"]);
+    env.git(&["commit", "-qm", "first"]);
+    env.llmc(&["build"]).expect(0);
+    let (first, commit) = (env.read(ENVELOPE), env.git(&["rev-parse", "HEAD"]));
+    let commit = commit.trim();
+
+    env.write("specs/double.yaml", &SPEC.replace("Twice a number.", "A number, twice."));
+    env.llmc(&["build"]).expect(0);
+    assert_ne!(env.read(ENVELOPE), first);
+    env.llmc(&["revert", &format!("double@{commit}")]).expect(0);
+    assert_eq!(env.read(ENVELOPE), first);
+    assert!(env.committed().contains(&ENVELOPE.to_owned()));
+    verify(&env, &[]).expect(0);
+    let shown = env.llmc(&["show", "double@HEAD~1", "--format", "intoto"]).expect(0).stdout;
+    assert_ne!(shown, first);
+    assert_eq!(env.llmc(&["show", &format!("double@{commit}"), "--format", "intoto"]).expect(0).stdout, first);
+
+    // Under another name it is signed anew, since it was signed before.
+    let asked = server.received().len();
+    let rename = |old: &str, new: &str| {
+        fs::remove_file(env.path(&format!("specs/{old}.yaml"))).unwrap();
+        env.write(&format!("specs/{new}.yaml"), &SPEC.replace("name: double", &format!("name: {new}")));
+        env.llmc(&["build"]).expect(0)
+    };
+    rename("double", "twofold");
+    let twofold = "generated/provenance/twofold.dsse.json";
+    let changes = env.git(&["show", "--no-renames", "--name-status", "--format=", "HEAD"]);
+    for change in [format!("D\t{ENVELOPE}\n"), format!("A\t{twofold}\n")] {
+        assert!(changes.contains(&change), "{changes}");
+    }
+    verify(&env, &[]).expect(0);
+    // What was not is not.
+    env.write(twofold, &first);
+    let run = rename("twofold", "double");
+    assert!(run.stderr.contains("`double` is not signed: `llmc sign double`"), "{run}");
+    assert!(!env.path(twofold).exists() && !env.path(ENVELOPE).exists());
+    verify(&env, &[]).expect(6);
+    env.llmc(&["sign"]).expect(0);
+    verify(&env, &[]).expect(0);
+    assert_eq!(server.received().len(), asked, "no model was asked");
+
+    fs::remove_file(env.path("specs/double.yaml")).unwrap();
+    env.write("specs/other.yaml", &SPEC.replace("double", "other"));
+    let run = verify(&env, &[]).expect(6);
+    let told = format!("{ENVELOPE}: belongs to `specs/double.yaml`, which is no more");
+    assert!(found(&run).iter().any(|one| one.starts_with(&told)), "{run}");
+    env.llmc(&["build", "double"]).expect(0);
+    assert!(!env.path(ENVELOPE).exists());
+    assert_eq!(env.git(&["status", "--porcelain", "generated"]), "");
+}
