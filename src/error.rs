@@ -35,6 +35,8 @@ pub enum ExitCode {
     Provider = 5,
     /// What is committed is not what it should be.
     Difference = 6,
+    /// A statistical test failed, or a limit on what was measured was not kept.
+    Test = 7,
     /// A bug in llmc, or a machine that can't do what llmc needs.
     Internal = 70,
     /// Ctrl-C.

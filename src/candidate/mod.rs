@@ -6,6 +6,7 @@ mod adapt;
 mod conform;
 mod extract;
 mod isolation;
+mod mutate;
 mod names;
 mod policy;
 mod scan;
@@ -24,6 +25,7 @@ use crate::syntax::{BoundsError, check_bounds, deep};
 use crate::verdict::{Class, Phase, Verdict};
 
 pub use isolation::is_separable;
+pub use mutate::{Mutant, mutants};
 
 /// Longest completion that is read, in bytes.
 pub const MAX_COMPLETION: usize = 1 << 20;

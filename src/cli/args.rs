@@ -108,6 +108,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Take in an artifact that was edited by hand, once it passes every check
     Adopt(AdoptArgs),
+    /// Find out how much a spec's own checks pin down, by changing the artifact
+    Strength(StrengthArgs),
     /// Show where an artifact came from, now or in an earlier commit
     Show(ShowArgs),
     /// List the commits that changed an artifact: when, by whom or what, and what changed
@@ -388,6 +390,36 @@ pub(crate) struct AdoptArgs {
     /// Write the spec's own tests over tests that were edited by hand
     #[arg(long)]
     pub(crate) overwrite: bool,
+}
+
+/// `llmc strength`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc strength slugify                        which small changes of the code would the checks not notice?
+  llmc strength slugify -n 500                 try more of them
+  llmc strength slugify --deny-missed          for CI: exit code 7 when a change is not noticed
+
+No model is asked, and nothing is written. The artifact is changed in one small way at a time (`<` for `<=`, a call left
+out, another constant …), and the spec's examples, properties and tests judge each change in the sandbox.")]
+pub(crate) struct StrengthArgs {
+    /// The spec, by name or file
+    pub(crate) spec: String,
+    /// How many changes to try at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) mutants: u16,
+    /// Which changes are tried, where there are more
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Fail (exit code 7) when a change is missed
+    #[arg(long)]
+    pub(crate) deny_missed: bool,
+    /// Judge afresh, even what was judged before
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// How many workers judge [default: one for each core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
 }
 
 /// `llmc show`.

@@ -21,7 +21,7 @@ pub(super) fn print(estimates: &Estimates, output: &Output) {
             });
             Output::json_line(json!({
                 "event": "estimate", "spec": one.spec, "model": one.model, "samples": one.samples,
-                "stored": one.stored, "most": cost(one.most), "likely": likely,
+                "stored": one.stored, "repairs": one.repairs, "most": cost(one.most), "likely": likely,
             }));
         }
         let today = &estimates.today;
@@ -68,7 +68,16 @@ pub(super) fn print(estimates: &Estimates, output: &Output) {
         ]);
     }
     Output::data(&printable(&columns(&rows, 2, 0)));
-    Output::note("tokens and US dollars; nothing was sent. At most: each sample asked for once");
+    match estimates.list.iter().map(|one| one.repairs).max() {
+        None | Some(0) => Output::note("tokens and US dollars; nothing was sent. At most: each sample asked for once"),
+        Some(most) => {
+            let repairs = if most == 1 { "1 repair".to_owned() } else { format!("{most} repairs") };
+            Output::note(&format!(
+                "tokens and US dollars; nothing was sent. At most: each sample asked for once, and up to {repairs} a spec \
+                 (`sampling.repairs`); likely: without repairs"
+            ));
+        }
+    }
     if estimates.list.iter().any(|one| one.most.usd_micros.is_none()) {
         Output::note("?: the price is not known; `prices` in llmc.yaml says it (docs/budget.md)");
     }

@@ -14,6 +14,7 @@ mod log;
 mod revert;
 mod show;
 mod sign;
+mod strength;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -215,6 +216,18 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
         Command::Adopt(args) => {
             let mut session = session(cli, output, None)?;
             adopt::adopt(&mut session, args, &directory(&cli.global)?, output).await
+        }
+        Command::Strength(args) => {
+            let mut session = session(cli, output, None)?;
+            session.options.no_cache = args.no_cache;
+            if let Some(jobs) = args.jobs {
+                session.options.jobs = usize::from(jobs);
+            }
+            let (from, most) = (directory(&cli.global)?, usize::from(args.mutants));
+            let strength = driver::strength(&mut session, &args.spec, most, args.seed, &from).await?;
+            strength::print(&strength, output);
+            let is_denied = args.deny_missed && strength.count(driver::Fate::Missed) > 0;
+            Ok(if is_denied { ExitCode::Test } else { ExitCode::Done })
         }
         Command::Show(args) => {
             let session = session(cli, output, None)?;

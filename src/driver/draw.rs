@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::ask::{self, Ask, Asking};
 use super::log::Log;
 use super::purse::Purse;
-use super::repair::{Born, Choice, Family, Step};
+use super::repair::{self, Born, Choice, Family, Step};
 use super::stop::{self, Votes};
 use crate::candidate::{self, Candidate};
 use crate::digest::sha256;
@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::interrupt::Interrupt;
 use crate::ledger::{LedgerError, Repair};
 use crate::model::sampling::Rng;
-use crate::model::{Completion, Drawn, Model, ModelError, Parameters};
+use crate::model::{Completion, Drawn, Model, ModelError, Parameters, Request};
 use crate::prompt::{Flaw, Prompt, PromptError, Templates};
 use crate::spec::{Budget, Spec, Stop};
 use crate::validate::{Checks, Failure, Fixed, Insight, Judged, Program, Queue, ValidateError, Validator};
@@ -272,7 +272,7 @@ impl<'a> Pool<'a> {
             let fresh = (self.begun < self.job.samples).then(|| (self.tokens_each(), self.samples.list.len()));
             let rng = &mut self.rng;
             match self.samples.family.choose(fresh, &mut || rng.fraction()) {
-                Some(Choice::Repair(node)) => wanted.push(self.repair(node)?),
+                Some(Choice::Repair(node)) => wanted.extend(self.repair(node)?),
                 Some(Choice::Fresh) => {
                     wanted.push(self.begun);
                     self.begun += 1;
@@ -287,12 +287,11 @@ impl<'a> Pool<'a> {
         Ok(wanted)
     }
 
-    /// Writes the prompt of a repair; returns the sample's index.
-    fn repair(&mut self, node: usize) -> Result<usize, DrawError> {
+    /// Writes the prompt of a repair; returns the sample's index. A prompt that is too long is not sent.
+    fn repair(&mut self, node: usize) -> Result<Option<usize>, DrawError> {
         let job = self.job;
-        let family = &mut self.samples.family;
+        let family = &self.samples.family;
         let failure = family.failure(node).expect("only what can be repaired is chosen").clone();
-        family.ask(node);
         let node_of = &family.nodes[node];
         let flaw = Flaw {
             code: &node_of.candidate.source,
@@ -303,9 +302,15 @@ impl<'a> Pool<'a> {
         let prompt = job.templates.render_repair(job.spec, job.prompt, &flaw)?;
         let (digest, parent) = (digest(&prompt), node_of.sample);
         let model = self.model_of(parent);
+        let most = |prompt: &Prompt| job.models[model].most(&Request::new(prompt, job.parameters, parent, 1)).prompt;
+        if most(&prompt) > most(job.prompt) + repair::ROOM {
+            self.samples.family.pass_over(node);
+            return Ok(None);
+        }
+        self.samples.family.ask(node);
         let number = self.asked.iter().filter(|asked| asked.digest == digest && asked.model == model).count();
         self.asked.push(Asked { node, parent, failure, prompt: Arc::new(prompt), digest, model, number });
-        Ok(job.samples + self.asked.len() - 1)
+        Ok(Some(job.samples + self.asked.len() - 1))
     }
 
     /// The model that a sample is drawn from.

@@ -3,10 +3,12 @@
 //! Opens no connection to a model and loads none; which one an unconfigured workspace would sample is found out as a
 //! build finds it out.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::build::needs_building;
 use super::purse::{Caps, dollars};
+use super::repair::ROOM;
 use super::specs;
 use super::{Session, models::Named};
 use crate::error::{Error, ExitCode};
@@ -25,9 +27,13 @@ pub struct Estimate {
     pub samples: usize,
     /// Of them, those in the ledger already: they cost nothing.
     pub stored: usize,
-    /// The most that the others can take, each asked for once.
+    /// The most that the others and the repairs can take, each asked for once.
     pub most: Cost,
-    /// What they likely take; `None` when the ledger has no sample to go by.
+    /// The most repairs that can be asked for, of all models of the spec together.
+    pub repairs: usize,
+    /// What `repairs` add to `most`, should this model be asked for all of them.
+    pub most_of_repairs: Cost,
+    /// What the samples likely take, repairs left out; `None` when the ledger has no sample to go by.
     pub likely: Option<Likely>,
 }
 
@@ -56,21 +62,34 @@ pub struct Estimates {
 impl Estimates {
     /// The most that all of it can take.
     pub fn most(&self) -> Cost {
-        sum(self.list.iter().map(|one| one.most))
+        let mut repairs: BTreeMap<&str, Cost> = BTreeMap::new();
+        for one in &self.list {
+            // Each repair is asked of one of the spec's models: the dearest.
+            let (most, more) = (repairs.entry(&one.spec).or_insert(NOTHING), one.most_of_repairs);
+            most.tokens = most.tokens.max(more.tokens);
+            most.usd_micros = most.usd_micros.zip(more.usd_micros).map(|(one, other)| one.max(other));
+        }
+        let samples = self.list.iter().map(|one| Cost {
+            tokens: one.most.tokens - one.most_of_repairs.tokens,
+            usd_micros: one.most.usd_micros.zip(one.most_of_repairs.usd_micros).map(|(all, more)| all - more),
+        });
+        sum(samples.chain(repairs.into_values()))
     }
 
     /// What all of it likely takes; `None` when that is not known of every part that costs something.
     pub fn likely(&self) -> Option<Cost> {
         let parts = self.list.iter().map(|one| match one.samples - one.stored {
-            0 => Some(Cost { tokens: 0, usd_micros: Some(0) }),
+            0 => Some(NOTHING),
             _ => one.likely.map(|likely| likely.cost),
         });
         parts.collect::<Option<Vec<Cost>>>().map(|parts| sum(parts.into_iter()))
     }
 }
 
+const NOTHING: Cost = Cost { tokens: 0, usd_micros: Some(0) };
+
 fn sum(costs: impl Iterator<Item = Cost>) -> Cost {
-    costs.fold(Cost { tokens: 0, usd_micros: Some(0) }, |sum, cost| Cost {
+    costs.fold(NOTHING, |sum, cost| Cost {
         tokens: sum.tokens.saturating_add(cost.tokens),
         usd_micros: sum.usd_micros.zip(cost.usd_micros).map(|(one, other)| one.saturating_add(other)),
     })
@@ -120,10 +139,13 @@ pub async fn estimate(session: &mut Session, named: &[String], from: &Path) -> R
             let completion = most.completion.unwrap_or(0);
             let is_nothing = identity.provider == "replay";
             let count = if is_nothing { 0 } else { missing as u64 };
-            let most = Cost {
-                tokens: most.prompt.saturating_add(completion).saturating_mul(count),
-                usd_micros: prices.of(identity, most.prompt).map(|price| price.most(most.prompt, completion) * count),
+            let times = |prompt: u64, count: u64| Cost {
+                tokens: prompt.saturating_add(completion).saturating_mul(count),
+                usd_micros: prices.of(identity, prompt).map(|price| price.most(prompt, completion) * count),
             };
+            let repairs = if is_nothing { 0 } else { plan.repairs };
+            let most_of_repairs = times(most.prompt + ROOM, repairs as u64);
+            let most = sum([times(most.prompt, count), most_of_repairs].into_iter());
             let mut likely = None;
             for spec in [Some(one.spec.name.as_str()), None] {
                 let Some(ledger) = ledger.as_ref().filter(|_| likely.is_none()) else { continue };
@@ -139,7 +161,7 @@ pub async fn estimate(session: &mut Session, named: &[String], from: &Path) -> R
             }
             let (spec, model) = (one.spec.name.clone(), identity.to_string());
             let stored = samples - missing;
-            estimates.list.push(Estimate { spec, model, samples, stored, most, likely });
+            estimates.list.push(Estimate { spec, model, samples, stored, most, repairs, most_of_repairs, likely });
         }
     }
     Ok(estimates)

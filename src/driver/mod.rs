@@ -17,6 +17,7 @@ mod revert;
 mod sign;
 mod specs;
 mod stop;
+mod strength;
 mod validate;
 mod verify;
 
@@ -30,6 +31,7 @@ pub use purse::{Caps, Purse};
 pub use revert::{Reverted, revert};
 pub use sign::{Signed, public_key, sign};
 pub use specs::{Loaded, check, load_specs, render_prompt};
+pub use strength::{Fate, Share, Strength, Tried, strength};
 pub use validate::{Judging, validate};
 pub use verify::{Replayed, replay, verify};
 
@@ -143,15 +145,19 @@ impl Session {
         if let Some(validator) = &self.validator {
             return Ok(validator.clone());
         }
+        let validator = Arc::new(self.new_validator()?);
+        self.validator = Some(validator.clone());
+        Ok(validator)
+    }
+
+    /// A validator of one's own, to give it other limits.
+    fn new_validator(&self) -> Result<Validator, Error> {
         self.confine()?;
         let toolchain = Toolchain::find(None)?;
         let cache = self.options.places.cache.join("validate");
         // Candidates are compiled in private folders of the system's temp folder: `.llmc` may be on a slow disk.
         let work = self.options.places.temp.clone();
-        let validator = Validator::new(toolchain, cache, work);
-        let validator = Arc::new(validator.offline(self.options.offline).afresh(self.options.no_cache));
-        self.validator = Some(validator.clone());
-        Ok(validator)
+        Ok(Validator::new(toolchain, cache, work).offline(self.options.offline).afresh(self.options.no_cache))
     }
 }
 

@@ -18,6 +18,9 @@ const COMPILES: f64 = 0.3;
 /// Most repairs in a lineage of candidates that fail a check, and of ones that do not compile.
 const FAILING: usize = 2;
 const NOT_COMPILING: usize = 3;
+/// How many tokens more than its task a repair's prompt can take at most. What is longer is not sent back, so that what
+/// repairs can cost is known before the first sample.
+pub(super) const ROOM: u64 = 16 << 10;
 
 /// A program that was judged.
 #[derive(Debug, Clone)]
@@ -33,7 +36,7 @@ pub(super) struct Node {
     pub(super) insight: Insight,
     /// Repairs of it that were asked for: as long as it is an arm, none of them has passed.
     asked: usize,
-    /// Whether another node stands for it: one that is the same program, or what rustc made of it.
+    /// Whether another node stands for it, one that is the same program or what rustc made of it; or it is too long.
     is_passed_over: bool,
     /// How many tokens a repair takes, about.
     tokens: f64,
@@ -127,6 +130,11 @@ impl Family {
     /// Whether there is anything to repair.
     pub(super) fn can_repair(&self) -> bool {
         (0..self.nodes.len()).any(|number| self.failure(number).is_some())
+    }
+
+    /// Gives up a node: it is not to be repaired.
+    pub(super) fn pass_over(&mut self, number: usize) {
+        self.nodes[number].is_passed_over = true;
     }
 
     /// Notes that a repair of a node is asked for.

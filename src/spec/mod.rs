@@ -3,10 +3,13 @@
 //! Reading one never stops at the first mistake: see [`Diagnostics`]. This module knows YAML and the
 //! shape of a Rust interface; it never reads the environment, calls a model or runs anything.
 
+mod checks;
 mod diagnostic;
+mod edit;
 mod interface;
 mod parse;
 mod providers;
+mod reader;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -17,6 +20,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use edit::with_example;
 pub use interface::{Form, Function, Interface, Method, TypeDef};
 pub use parse::parse;
 pub use providers::{HeaderValue, PROVIDERS, ProviderSettings};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use super::parse::{Fields, Reader};
+use super::reader::{Fields, Reader};
 use super::yaml::{At, Node, Resolved, Value};
 
 /// What servers over HTTP take.

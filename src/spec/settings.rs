@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::parse::{PROVIDERS, Reader};
+use super::parse::PROVIDERS;
 use super::providers::ProviderSettings;
+use super::reader::Reader;
 use super::yaml::{self, At, Node};
 use super::{Budget, Diagnostics, Sampling};
 

@@ -7,7 +7,8 @@ use crate::digest::Hasher;
 use crate::toolchain::{RustcDiagnostic, RustcEdit};
 use crate::verdict::Verdict;
 
-/// What is known of a candidate beside its verdict. Holds nothing of checks that are hidden, but for `behaviour`.
+/// What is known of a candidate beside its verdict. Holds nothing of checks that are hidden, but for `behaviour` and
+/// `failed`, which no model is told.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Insight {
     /// Names what the candidate did in the checks: equal for candidates that gave the same answers to the same calls,
@@ -18,6 +19,10 @@ pub struct Insight {
     /// Of the checks that models are shown: how many pass, of how many; absent where none was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<(usize, usize)>,
+    /// The checks that it failed, hidden ones too: their places in the list of checks. Those after one in which its
+    /// process ended were not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<usize>,
     /// The first failure that a model may be told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,

@@ -98,7 +98,10 @@ pub(super) fn shown(checks: &[Check], report: &Report, verdict: &Verdict, places
         }
         None => None,
     };
-    Insight { shown: Some((passed, all)), failure, ..Insight::default() }
+    let mut failed: Vec<usize> = report.checks.iter().filter(|check| !check.holds).map(|check| check.number).collect();
+    // The check in which the process ended.
+    failed.extend((!verdict.is_pass() && !report.is_complete && report.next < checks.len()).then_some(report.next));
+    Insight { shown: Some((passed, all)), failed, failure, ..Insight::default() }
 }
 
 /// The verdict on a run of all checks.

@@ -46,7 +46,7 @@ use crate::toolchain::{Compile, Compiled, Toolchain};
 use crate::verdict::{Phase, Verdict};
 
 /// Raised when what is judged otherwise than before is not to be seen in the texts that verdicts depend on.
-const ENGINE: u32 = 3;
+const ENGINE: u32 = 4;
 
 /// What the checks are linked with: files of the crate `llmc_rt`.
 const RUNTIME: [(&str, &str); 7] = [

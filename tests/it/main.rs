@@ -41,6 +41,8 @@ mod repo;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;
 mod server;
+mod stats;
+mod strength;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sign;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

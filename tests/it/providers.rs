@@ -828,23 +828,30 @@ async fn sixty_four_samples_are_asked_for_at_once_where_nothing_is_in_the_way() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_with_a_limit_is_kept_busy_and_no_sample_fails() {
-    let latency = std::env::var("LLMC_TEST_LATENCY_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(150);
-    let latency = Duration::from_millis(latency);
     for kind in KINDS {
         for refusal in [Reply::new(429, "{}"), Reply::new(503, "").header("retry-after", "0.05")] {
-            let (server, refused) = limited(kind, 8, latency, refusal);
-            let mut reached = reached(&server.url);
-            reached.backoff = latency / 4;
-            let run = draw(&*kind.model(reached), &prompt(), &parameters(), 0, 64).await;
-            assert_eq!((run.result, run.completions.len(), run.failures), (Ok(()), 64, vec![]));
-            let refused = refused.load(Ordering::SeqCst);
-            println!(
-                "{kind:?}: 64 samples at {latency:?} each, 8 at once, in {:.2} s (ideal {:.2} s), {refused} refused",
-                run.seconds,
-                8.0 * latency.as_secs_f64()
-            );
-            // 56 at first, some until the window has narrowed, then about one for each window of answers.
-            assert!(refused <= 128, "{refused}");
+            let mut all = Vec::new();
+            // At most a quarter over the ideal time. Where the machine is busy with other things, its part in a run is
+            // the smaller the longer the server takes.
+            for latency in [150, 300, 600].map(Duration::from_millis) {
+                let (server, refused) = limited(kind, 8, latency, refusal.clone());
+                let mut reached = reached(&server.url);
+                reached.backoff = latency / 4;
+                let run = draw(&*kind.model(reached), &prompt(), &parameters(), 0, 64).await;
+                assert_eq!((run.result, run.completions.len(), run.failures), (Ok(()), 64, vec![]));
+                let (refused, ideal) = (refused.load(Ordering::SeqCst), 8.0 * latency.as_secs_f64());
+                println!(
+                    "{kind:?}: 64 samples, 8 at once, in {:.2} s (ideal {ideal:.2} s), {refused} refused",
+                    run.seconds
+                );
+                // 56 at first, some until the window has narrowed, then about one for each window of answers.
+                assert!(refused <= 128, "{refused}");
+                all.push(run.seconds / ideal);
+                if run.seconds <= 1.25 * ideal {
+                    break;
+                }
+            }
+            assert!(all.last().is_some_and(|ratio| *ratio <= 1.25), "{kind:?}: {all:?} times the ideal time");
         }
     }
 }

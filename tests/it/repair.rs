@@ -1,6 +1,7 @@
 //! Failed candidates that are changed and judged again: by rustc, at no cost, and by the model that wrote them.
 //! Real rustc, real sandbox, real git; the replies of the server are written for the tests.
 
+use llmc::model::purse::Most;
 use serde_json::Value;
 
 use crate::env::{Run, TestEnv};
@@ -152,6 +153,33 @@ fn the_same_build_again_asks_for_nothing_and_takes_the_same_way() {
     assert_eq!((&day["samples"], &day["judged"], &day["passed"]), (&6.into(), &4.into(), &0.into()));
     let exported = env.llmc(&["ledger", "export"]).expect(0).stdout;
     assert_eq!(exported.lines().filter(|line| line.contains(r#""phase":"repair""#)).count(), 2);
+}
+
+#[test]
+fn an_estimate_covers_the_repairs() {
+    let server = server(SQUARE, "```rust\npub fn double(n: i32) -> i32 { n + n * n }\n```");
+    let env = env(&server);
+    let events = env.llmc(&["build", "--estimate", "--message-format", "json"]).expect(0).events();
+    assert_eq!(events[0]["repairs"], 2);
+    let most = events[1]["most"]["tokens"].as_u64().unwrap();
+    build(&env, &[], 3);
+    assert_eq!(server.received().iter().filter(|request| is_repair(request)).count(), 2);
+    let taken: u64 = server.received().iter().map(|request| Most::of_body(&request.json())).map(all_of).sum();
+    assert!(taken <= most, "{taken} of {most}");
+}
+
+fn all_of(most: Most) -> u64 {
+    most.prompt + most.completion.unwrap()
+}
+
+#[test]
+fn what_is_too_long_is_not_sent_back() {
+    let long = format!("```rust\npub fn double(n: i32) -> i32 {{ \"{}\".len() as i32 + n }}\n```", "a".repeat(17_000));
+    let server = Server::answering(move |request, _| Reply::chat(if is_repair(request) { RIGHT } else { &long }));
+    let env = env(&server);
+    build(&env, &[], 3);
+    // All that is left to do is to draw afresh.
+    assert_eq!((server.received().len(), server.received().iter().any(is_repair)), (4, false));
 }
 
 #[test]
