@@ -12,6 +12,7 @@ use crate::prompt::PromptError;
 use crate::proposal::ProposalError;
 use crate::repo::RepoError;
 use crate::sandbox::SandboxError;
+use crate::sign::SignError;
 use crate::spec::Diagnostics;
 use crate::toolchain::ToolchainError;
 use crate::validate::ValidateError;
@@ -208,6 +209,12 @@ impl From<RepoError> for Error {
             Some(hint) => own.hint(hint),
             None => own,
         }
+    }
+}
+
+impl From<SignError> for Error {
+    fn from(error: SignError) -> Self {
+        Self::of(ExitCode::Usage, &error)
     }
 }
 

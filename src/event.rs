@@ -210,6 +210,8 @@ pub struct Decided {
 pub struct Verified {
     /// The spec; `None` for the generated crate as a whole.
     pub spec: Option<String>,
+    /// The spec's file, relative to the workspace's root.
+    pub path: Option<String>,
     /// What is not as it was built; none when all is well.
     pub differences: Vec<Difference>,
     /// What is not as it was, and need not be.
@@ -223,6 +225,8 @@ pub struct Verified {
 pub struct Difference {
     /// The file, relative to the workspace's root.
     pub path: String,
+    /// The first line that differs, from 1, where it is known.
+    pub line: Option<usize>,
     /// What is wrong with it.
     pub message: String,
 }

@@ -36,6 +36,8 @@ pub mod select;
 #[cfg(feature = "cli")]
 pub mod provenance;
 #[cfg(feature = "cli")]
+pub mod sign;
+#[cfg(feature = "cli")]
 pub mod workspace;
 #[cfg(feature = "cli")]
 pub mod freeze;

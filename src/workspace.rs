@@ -214,6 +214,16 @@ pub mod paths {
     pub fn provenance(name: &str) -> String {
         format!("generated/provenance/{name}.json")
     }
+
+    /// The envelope that signs an artifact's provenance, where it is signed.
+    pub fn envelope(name: &str) -> String {
+        format!("generated/provenance/{name}.dsse.json")
+    }
+
+    /// All that may belong to an artifact alone: code, tests, provenance, envelope.
+    pub fn all(name: &str) -> [String; 4] {
+        [code(name), tests(name), provenance(name), envelope(name)]
+    }
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkspaceError {

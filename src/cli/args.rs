@@ -41,7 +41,8 @@ pub(crate) struct GlobalArgs {
     /// Work as if started in DIR
     #[arg(short = 'C', long, global = true, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
-    /// How to tell what happens: for people, or one JSON event a line on standard output [default: human]
+    /// How to tell what happens: for people; one JSON event a line on standard output; of what `verify` and `check`
+    /// find also what CI services read [default: human]
     #[arg(long, global = true, value_enum, env = "LLMC_MESSAGE_FORMAT", value_name = "FORMAT")]
     pub(crate) message_format: Option<MessageFormat>,
     /// When to use colour
@@ -68,6 +69,12 @@ pub(crate) enum MessageFormat {
     Human,
     /// One event a line.
     Json,
+    /// GitHub Actions' annotations (verify and check).
+    Github,
+    /// SARIF 2.1.0, for code scanning (verify and check).
+    Sarif,
+    /// JUnit XML (verify and check).
+    Junit,
 }
 
 /// `--color`.
@@ -104,6 +111,8 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Prove that what is committed is what was built, without a model
     Verify(VerifyArgs),
+    /// Sign the provenance of artifacts with your key, once they are verified
+    Sign(SignArgs),
     /// Make an artifact again from its recorded completion, byte for byte
     Replay(ReplayArgs),
     /// Take in an artifact that was edited by hand, once it passes every check
@@ -156,7 +165,7 @@ pub(crate) enum Vcs {
 /// `llmc check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  llmc check\n  llmc check slugify\n  llmc check specs/slugify.yaml --message-format json"
+    after_help = "Examples:\n  llmc check\n  llmc check slugify\n  llmc check specs/slugify.yaml --message-format json\n  llmc check --message-format github      annotations in a pull request; also sarif, junit"
 )]
 pub(crate) struct CheckArgs {
     /// Specs by name or file; all of specs/ when none is given
@@ -378,6 +387,8 @@ pub(crate) struct ValidateArgs {
 Examples:
   llmc verify                                  every artifact, and the generated crate as a whole
   llmc verify slugify --message-format json
+  llmc verify --message-format github          annotations in a pull request; docs/ci.md
+  llmc verify --message-format sarif > verify.sarif
   llmc verify --no-cache                       judge again, even what was judged before
 
 No model is asked, and nothing is written. Each artifact's spec, prompt, templates, code, tests and provenance are held
@@ -394,6 +405,38 @@ pub(crate) struct VerifyArgs {
     /// How many artifacts to judge at once [default: one for each core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
+    /// Who may sign, in the place of what llmc.yaml says; then every artifact has to be signed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signers: Option<PathBuf>,
+}
+
+/// `llmc sign`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc sign                                    every artifact, once each is verified
+  llmc sign --public-key ann@example.org >> allowed_signers
+
+Builds sign what they make where llmc.yaml has `sign`; this signs what is there already. The key is your own: an Ed25519
+key of SSH's or in PEM, named in your own settings (`sign: { key: ~/.ssh/id_ed25519 }`) or by LLMC_SIGN_KEY.
+
+Exit codes: 0 signed, 1 there is no key, 6 something differs, and nothing was signed.")]
+pub(crate) struct SignArgs {
+    /// Specs by name or file; all of specs/ when none is given
+    #[arg(value_name = "SPEC")]
+    pub(crate) specs: Vec<String>,
+    /// Leave git alone: write the files and stop
+    #[arg(long)]
+    pub(crate) no_commit: bool,
+    /// Print your public key as a line of allowed_signers, and sign nothing
+    #[arg(long, value_name = "WHO", conflicts_with = "specs", value_parser = who)]
+    pub(crate) public_key: Option<String>,
+}
+
+/// Whose a key is: one word, so that it can stand in a file of signers.
+fn who(text: &str) -> Result<String, String> {
+    let is_one = !text.is_empty() && !text.contains(|one: char| one.is_whitespace() || one.is_control() || one == '"');
+    if is_one && !text.starts_with('#') { Ok(text.to_owned()) } else { Err("one word, as ann@example.org".to_owned()) }
 }
 
 /// `llmc replay`.
@@ -474,7 +517,7 @@ pub(crate) struct StrengthArgs {
 /// `llmc show`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  llmc show slugify\n  llmc show slugify --samples        every sample of the last build, with its verdict\n  llmc show slugify --code\n  llmc show slugify@HEAD~3 --code    as it was three commits ago"
+    after_help = "Examples:\n  llmc show slugify\n  llmc show slugify --samples        every sample of the last build, with its verdict\n  llmc show slugify --code\n  llmc show slugify@HEAD~3 --code    as it was three commits ago\n  llmc show slugify --format intoto  for other programs: the statement, or the envelope that signs it"
 )]
 pub(crate) struct ShowArgs {
     /// The spec, by name or file, and maybe a revision of git's
@@ -486,6 +529,20 @@ pub(crate) struct ShowArgs {
     /// The code
     #[arg(long)]
     pub(crate) code: bool,
+    /// How to show the provenance [default: human, or json with --message-format json]
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with_all = ["samples", "code"])]
+    pub(crate) format: Option<ShowFormat>,
+}
+
+/// `--format` of `llmc show`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShowFormat {
+    /// In a few lines.
+    Human,
+    /// The in-toto statement, on one line.
+    Json,
+    /// For in-toto's tools: the file as it is committed; where it is signed, the DSSE envelope.
+    Intoto,
 }
 
 /// `llmc log`.

@@ -4,6 +4,7 @@
 
 mod adopt;
 mod args;
+mod ci;
 mod doctor;
 mod estimate;
 mod explain;
@@ -14,6 +15,7 @@ mod log;
 mod revert;
 mod review;
 mod show;
+mod sign;
 mod strength;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -34,7 +36,7 @@ use crate::event::Event;
 use crate::interrupt::Interrupt;
 use crate::options::{Environment, Options, Places};
 use crate::report::{self, Human, Json, Report, Verbosity, Verdicts};
-use crate::spec::{self, Diagnostics, Sampling, Settings, Severity, Stop, Whose};
+use crate::spec::{self, Diagnostics, Sampling, Settings, Stop, Whose};
 use crate::workspace::Workspace;
 
 /// Runs llmc with the process's arguments; returns the exit code.
@@ -104,8 +106,8 @@ impl Output {
     /// Consumes events as the user asked for.
     fn teller(&self) -> driver::Tell {
         let mut report: Box<dyn Report> = match self.format {
-            MessageFormat::Human => Box::new(Human::new(self.color, self.verbosity)),
             MessageFormat::Json => Box::new(Json),
+            _ => Box::new(Human::new(self.color, self.verbosity)),
         };
         Arc::new(Mutex::new(move |event: Event| report.event(&event)))
     }
@@ -169,6 +171,7 @@ impl Output {
 
 /// Runs one command.
 async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
+    ci::refuse(&cli.command, output)?;
     match &cli.command {
         Command::Init(args) => init::init(&directory(&cli.global)?.join(&args.dir), &args.dir, args.vcs),
         Command::Schema(args) => {
@@ -184,10 +187,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             Output::data(&String::from_utf8_lossy(&script));
             Ok(ExitCode::Done)
         }
-        Command::Check(args) => {
-            let mut session = session(cli, output, None)?;
-            check(&mut session, &args.specs, &directory(&cli.global)?, output).await
-        }
+        Command::Check(args) => ci::check(cli, args, output).await,
         Command::Prompt(args) => {
             let session = session(cli, output, None)?;
             prompt(&session, &args.spec, &directory(&cli.global)?, output)
@@ -209,14 +209,8 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             build(&mut session, &args.specs, &from, output).await
         }
         Command::Validate(args) => validate(cli, args, output).await,
-        Command::Verify(args) => {
-            let mut session = session(cli, output, None)?;
-            session.options.no_cache = args.no_cache;
-            if let Some(jobs) = args.jobs {
-                session.options.jobs = usize::from(jobs);
-            }
-            Ok(end(&driver::verify(&mut session, &args.specs, &directory(&cli.global)?).await?, output))
-        }
+        Command::Verify(args) => ci::verify(cli, args, output).await,
+        Command::Sign(args) => sign::sign(cli, args, output).await,
         Command::Replay(args) => {
             let mut session = session(cli, output, None)?;
             replay(&mut session, args, &directory(&cli.global)?, output).await
@@ -299,9 +293,13 @@ fn find_workspace(global: &GlobalArgs) -> Result<Workspace, Error> {
 }
 
 fn session(cli: &Cli, output: &Output, sampling: Option<&SamplingArgs>) -> Result<Session, Error> {
+    session_telling(cli, output.teller(), sampling)
+}
+
+fn session_telling(cli: &Cli, tell: driver::Tell, sampling: Option<&SamplingArgs>) -> Result<Session, Error> {
     let workspace = find_workspace(&cli.global)?;
     let options = options(cli, Some(&workspace), sampling)?;
-    Session::new(workspace, options, Interrupt::on_signal(), output.teller())
+    Session::new(workspace, options, Interrupt::on_signal(), tell)
 }
 
 /// Everything the user asked for, from flags, environment and settings files.
@@ -449,42 +447,6 @@ fn end(summary: &Summary, output: &Output) -> ExitCode {
         }
     }
     summary.exit.unwrap_or(ExitCode::Done)
-}
-
-async fn check(
-    session: &mut Session,
-    specs: &[String],
-    from: &std::path::Path,
-    output: &Output,
-) -> Result<ExitCode, Error> {
-    let (valid, mut found) = driver::load_specs(session, specs, from)?;
-    let compiled = driver::check(session, &valid, &valid).await?;
-    for (loaded, compiled) in valid.iter().zip(compiled) {
-        let mut both = loaded.warnings.clone();
-        both.path = compiled.path;
-        both.text = compiled.text;
-        both.list.extend(compiled.list);
-        if !both.list.is_empty() {
-            found.push(both);
-        }
-    }
-    for mistakes in &found {
-        output.mistakes(mistakes);
-    }
-    let wrong = found.iter().filter(|mistakes| mistakes.has_errors()).count();
-    let warnings =
-        found.iter().flat_map(|mistakes| &mistakes.list).filter(|one| one.severity == Severity::Warning).count();
-    let right =
-        valid.len() + found.iter().filter(|one| !valid.iter().any(|spec| spec.path == one.path)).count() - wrong;
-    if wrong > 0 {
-        let message = format!("{} invalid, {} valid", report::count(wrong, "spec"), right);
-        return Err(Error::new(ExitCode::Spec, message));
-    }
-    if !output.is_json() && output.verbosity > Verbosity::Quiet {
-        let also = if warnings > 0 { format!(", {}", report::count(warnings, "warning")) } else { String::new() };
-        Output::note(&format!("{} valid{also}", report::count(right, "spec")));
-    }
-    Ok(ExitCode::Done)
 }
 
 fn prompt(session: &Session, name: &str, from: &std::path::Path, output: &Output) -> Result<ExitCode, Error> {

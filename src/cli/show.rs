@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::Output;
-use super::args::ShowArgs;
+use super::args::{ShowArgs, ShowFormat};
 use crate::driver::{self, Session};
 use crate::error::{Error, ExitCode};
 use crate::ledger::{Ledger, Recorded};
@@ -37,7 +37,17 @@ pub(super) fn show(session: &Session, args: &ShowArgs, from: &Path, output: &Out
     }
     let path = paths::provenance(name);
     let bytes = std::fs::read(session.workspace.path(&path)).map_err(missing)?;
-    record(&bytes, &path, output)
+    let format = format(args, output);
+    if format == ShowFormat::Intoto {
+        let envelope = std::fs::read(session.workspace.path(&paths::envelope(name)));
+        Output::data(&String::from_utf8_lossy(&envelope.unwrap_or(bytes)));
+        return Ok(ExitCode::Done);
+    }
+    record(&bytes, &path, format)
+}
+
+fn format(args: &ShowArgs, output: &Output) -> ShowFormat {
+    args.format.unwrap_or(if output.is_json() { ShowFormat::Json } else { ShowFormat::Human })
 }
 
 /// Shows an artifact as a commit has it; its spec need not be there any more.
@@ -62,12 +72,18 @@ fn earlier(
         return Ok(ExitCode::Done);
     }
     let (commit, bytes) = driver::at_revision(session, &name, revision, paths::provenance)?;
-    record(&bytes, &format!("{}` in `{commit}", paths::provenance(&name)), output)
+    let format = format(args, output);
+    if format == ShowFormat::Intoto {
+        let envelope = driver::at_revision(session, &name, revision, paths::envelope);
+        Output::data(&String::from_utf8_lossy(&envelope.map_or(bytes, |(_, envelope)| envelope)));
+        return Ok(ExitCode::Done);
+    }
+    record(&bytes, &format!("{}` in `{commit}", paths::provenance(&name)), format)
 }
 
 /// Prints a record.
-fn record(bytes: &[u8], path: &str, output: &Output) -> Result<ExitCode, Error> {
-    if output.is_json() {
+fn record(bytes: &[u8], path: &str, format: ShowFormat) -> Result<ExitCode, Error> {
+    if format == ShowFormat::Json {
         let value: Value = serde_json::from_slice(bytes)
             .map_err(|error| Error::new(ExitCode::Difference, format!("failed to read `{path}`")).cause(error))?;
         Output::data(&format!("{value}\n"));

@@ -11,7 +11,7 @@ use super::propose::{self, Proposing};
 use super::purse::{Caps, Purse};
 use super::repair::{Node, Step};
 use super::specs::{self, Loaded};
-use super::{Session, Summary, orphans, stop, tell};
+use super::{Session, Summary, orphans, sign, stop, tell};
 use crate::candidate::Candidate;
 use crate::digest;
 use crate::error::{Error, ExitCode};
@@ -319,10 +319,12 @@ pub(super) fn fresh(
     started: Instant,
 ) -> Result<Finished, Error> {
     let mut finished = nothing_done(&target.loaded.spec.name, Status::Fresh, started);
+    sign::remind(session, &target.loaded.spec.name);
     let Some(repo) = repo else { return Ok(finished) };
     let name = &target.loaded.spec.name;
-    let own = [paths::code(name), paths::tests(name), paths::provenance(name)];
-    let states = repo.compare_to_head(&own.each_ref().map(String::as_str))?;
+    let mut own = vec![paths::code(name), paths::tests(name), paths::provenance(name)];
+    own.extend(Some(paths::envelope(name)).filter(|path| session.workspace.path(path).is_file()));
+    let states = repo.compare_to_head(&own.iter().map(String::as_str).collect::<Vec<_>>())?;
     if states.iter().all(|state| *state == HeadState::Committed) {
         return Ok(finished);
     }
@@ -408,6 +410,8 @@ pub(super) async fn build_one(
         return Err(Error::new(ExitCode::Spec, format!("the checks of `{}` do not compile", spec.name)));
     }
 
+    // So does a key that is not there.
+    sign::signer(session)?;
     let mut plan = session.options.plan(spec);
     let prompt = specs::render_prompt(session, loaded, all)?;
     let models = session.models_for(&plan.models).await?;
@@ -584,12 +588,14 @@ pub(super) fn write(
 }
 
 /// Writes an artifact's files and the crate's own; returns what is to be committed.
-pub(super) fn install(session: &Session, loaded: &Loaded, artifact: Vec<FileText>) -> Result<Vec<FileText>, Error> {
+pub(super) fn install(session: &Session, loaded: &Loaded, mut artifact: Vec<FileText>) -> Result<Vec<FileText>, Error> {
+    sign::complete(session, &loaded.spec.name, &mut artifact)?;
     let module = Module { name: loaded.spec.name.clone(), dependencies: loaded.spec.dependencies.clone() };
     let modules = freeze::with_module(&freeze::modules_on_disk(&session.workspace)?, module);
     let mut files = artifact.clone();
     files.extend(freeze::crate_files(&modules)?);
-    freeze::write(&session.workspace, &files)?;
+    let leftover = sign::leftover(session, &loaded.spec.name, &artifact);
+    freeze::replace(&session.workspace, &files, &leftover)?;
     let mut to_commit = vec![(loaded.path.clone(), loaded.bytes.clone())];
     to_commit.extend(artifact);
     Ok(to_commit)
@@ -620,7 +626,8 @@ pub(super) fn commit(
         None => message::adopted(&spec.name, &provenance.spec.path),
     };
     let module = Module { name: spec.name.clone(), dependencies: spec.dependencies.clone() };
-    commit_change(session, repo, &message, files, &[], &[module])
+    let removed = sign::committed_leftover(repo, &spec.name, files)?;
+    commit_change(session, repo, &message, files, &removed, &[module])
 }
 
 /// Commits files of artifacts, with the crate's own, and says what git would have done and llmc did not.

@@ -17,6 +17,7 @@ mod purse;
 mod regen;
 mod repair;
 mod revert;
+mod sign;
 mod specs;
 mod stop;
 mod strength;
@@ -33,11 +34,13 @@ pub use models::{Chosen, Reach, models, pull};
 pub use purse::{Caps, Purse};
 pub use regen::{regen, resample};
 pub use revert::{Reverted, revert};
+pub use sign::{Signed, public_key, sign};
 pub use specs::{Loaded, check, load_specs, render_prompt};
 pub use strength::{Fate, Share, Strength, Tried, strength};
 pub use validate::{Judging, validate};
 pub use verify::{Replayed, replay, verify};
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, ExitCode};
@@ -88,6 +91,8 @@ pub struct Session {
     pub options: Options,
     /// Ctrl-C.
     pub interrupt: Interrupt,
+    /// Who may sign, in the place of what llmc.yaml says.
+    pub signers: Option<PathBuf>,
     tell: Tell,
     templates: Templates,
     validator: Option<Arc<Validator>>,
@@ -112,6 +117,7 @@ impl Session {
             workspace,
             options,
             interrupt,
+            signers: None,
             tell,
             templates,
             validator: None,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::build;
 use super::specs::{self, Loaded};
-use super::{Session, Summary};
+use super::{Session, Summary, sign};
 use crate::candidate::{self, Candidate};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
@@ -88,7 +88,7 @@ pub(super) fn find(session: &Session, committed: Option<&Repo>) -> Result<Vec<Or
 }
 
 /// Of the artifacts in `generated` whose spec is no more: their files, and where the spec was.
-pub(super) fn on_disk(workspace: &Workspace) -> Result<Vec<([String; 3], String)>, Error> {
+pub(super) fn on_disk(workspace: &Workspace) -> Result<Vec<([String; 4], String)>, Error> {
     let mut found = Vec::new();
     let names = freeze::names_on_disk(workspace)?.into_iter();
     for name in names.filter(|name| !workspace.path(&paths::spec(name)).exists()) {
@@ -96,7 +96,7 @@ pub(super) fn on_disk(workspace: &Workspace) -> Result<Vec<([String; 3], String)
         let Some(Ok(record)) = bytes.map(|bytes| provenance::Summary::read(&bytes)) else { continue };
         let path = record.spec.path;
         if paths::is_spec(&path, &name) && !workspace.path(&path).exists() {
-            found.push(([paths::code(&name), paths::tests(&name), paths::provenance(&name)], path));
+            found.push((paths::all(&name), path));
         }
     }
     Ok(found)
@@ -104,8 +104,8 @@ pub(super) fn on_disk(workspace: &Workspace) -> Result<Vec<([String; 3], String)
 
 impl Orphan {
     /// Its own files.
-    fn files(&self) -> [String; 3] {
-        [paths::code(&self.name), paths::tests(&self.name), paths::provenance(&self.name)]
+    fn files(&self) -> [String; 4] {
+        paths::all(&self.name)
     }
 
     /// Its own files, and its spec, for a commit.
@@ -275,17 +275,20 @@ fn put(
     let module = Module { name: loaded.spec.name.clone(), dependencies: loaded.spec.dependencies.clone() };
     let mut modules = freeze::modules_on_disk(&session.workspace)?;
     modules.retain(|one| orphan.is_none_or(|orphan| one.name != orphan.name));
-    let mut written = files.to_vec();
-    written.extend(freeze::crate_files(&freeze::with_module(&modules, module.clone()))?);
-    let removed = orphan.map(|orphan| orphan.files().to_vec()).unwrap_or_default();
     let old_name = orphan.map_or(loaded.spec.name.as_str(), |orphan| orphan.name.as_str());
+    let mut files = files.to_vec();
+    sign::moved(session, old_name, &loaded.spec.name, &mut files)?;
+    let mut written = files.clone();
+    written.extend(freeze::crate_files(&freeze::with_module(&modules, module.clone()))?);
+    let mut removed = orphan.map(|orphan| orphan.files().to_vec()).unwrap_or_default();
+    removed.extend(sign::leftover(session, &loaded.spec.name, &files));
     let old_record = freeze::read(&session.workspace.path(&paths::provenance(old_name)))?;
     let old_path = old_record.and_then(|bytes| provenance::Summary::read(&bytes).ok()).map(|record| record.spec.path);
     freeze::replace(&session.workspace, &written, &removed)?;
     let mut commit = None;
     if let Some(repo) = repo {
         let mut to_commit = vec![(loaded.path.clone(), loaded.bytes.clone())];
-        to_commit.extend_from_slice(files);
+        to_commit.extend(files);
         let mut gone = removed;
         // The spec under its old name goes with it, unless it is there.
         let is_gone = |path: &String| *path != loaded.path && !session.workspace.path(path).exists();

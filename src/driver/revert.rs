@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::specs::{self, Loaded};
-use super::{Session, build, history};
+use super::{Session, build, history, sign};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
 use crate::freeze::{self, FileText, Module};
@@ -36,7 +36,7 @@ pub struct Reverted {
 /// An artifact as a commit has it.
 struct Then {
     spec_path: String,
-    /// Spec, code, tests, provenance.
+    /// Spec, code, tests, provenance, and the envelope where it was signed.
     files: Vec<FileText>,
     loaded: Loaded,
     provenance: Provenance,
@@ -80,11 +80,14 @@ pub fn revert(session: &Session, named: &str, from: &Path) -> Result<Reverted, E
     let mut files = then.files.clone();
     files.retain(|file| !is_there(&file));
     files.extend(freeze::crate_files(&modules)?);
-    let changed = freeze::replace(&session.workspace, &files, &[])?;
+    // What signs the record that is there now signs none of then.
+    let leftover = sign::leftover(session, &name, &then.files);
+    let changed = freeze::replace(&session.workspace, &files, &leftover)?;
     let mut commit = None;
     if !session.options.no_commit {
         let message = message::reverted(&name, &then.spec_path, &to, &short);
-        commit = build::commit_change(session, &repo, &message, &then.files, &[], &[module])?;
+        let leftover = sign::committed_leftover(&repo, &name, &then.files)?;
+        commit = build::commit_change(session, &repo, &message, &then.files, &leftover, &[module])?;
     }
     let notes = notes(session, &name, &then, from)?;
     Ok(Reverted { spec: name, to, short, changed, commit, notes })
@@ -129,6 +132,8 @@ fn then(repo: &Repo, name: &str, commit: &str) -> Result<Then, Error> {
         files.push((path, bytes));
     }
     files.push((record_path, record));
+    let envelope = paths::envelope(name);
+    files.extend(repo.file_at(commit, &envelope)?.map(|bytes| (envelope, bytes)));
     let loaded = Loaded { path: spec_path.clone(), bytes: spec_bytes, spec: Arc::new(spec), warnings };
     Ok(Then { spec_path, files, loaded, provenance })
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::sign::{self, Trust};
 use super::specs::{self, Loaded};
 use super::{Session, Summary, build};
 use crate::candidate::{self, Candidate};
@@ -39,7 +40,11 @@ struct Examined {
 
 impl Examined {
     fn differs(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.differences.push(Difference { path: path.into(), message: message.into() });
+        self.differs_at(path, None, message);
+    }
+
+    fn differs_at(&mut self, path: impl Into<String>, line: Option<usize>, message: impl Into<String>) {
+        self.differences.push(Difference { path: path.into(), line, message: message.into() });
     }
 }
 
@@ -48,6 +53,12 @@ impl Examined {
 /// # Errors
 /// When llmc could not do its part. A difference is in the [`Summary`], with exit code 6.
 pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Result<Summary, Error> {
+    let trust = sign::trust(session)?;
+    run(session, named, from, &trust).await
+}
+
+/// The same, with these signatures.
+pub(super) async fn run(session: &mut Session, named: &[String], from: &Path, trust: &Trust) -> Result<Summary, Error> {
     let mut summary = Summary::default();
     let (loaded, mistakes) = specs::load_specs(session, named, from)?;
     if !mistakes.is_empty() {
@@ -66,6 +77,11 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
     for one in &loaded {
         let started = Instant::now();
         let mut examined = examine(session, one, &loaded)?;
+        if let Some(record) = read(&session.workspace, &paths::provenance(&one.spec.name))? {
+            let (difference, note) = sign::examine(session, trust, &one.spec.name, &unix(&record))?;
+            examined.differences.extend(difference);
+            examined.notes.extend(note);
+        }
         let task = match examined.found.take() {
             Some((provenance, candidate)) if examined.differences.is_empty() => {
                 let uses = build::used_sources(session, &one.spec, &loaded)?;
@@ -91,9 +107,11 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
             if !judged.verdict.is_pass() {
                 examined.differs(&code, told(&judged.verdict));
             } else {
-                let is_made = |bytes: Vec<u8>| judged.files.contains(&(code.clone(), unix(&bytes)));
-                if !read(&session.workspace, &code)?.is_some_and(is_made) {
-                    examined.differs(&code, judged.not_made);
+                let there = unix(&read(&session.workspace, &code)?.unwrap_or_default());
+                let made = judged.files.iter().find(|(path, _)| *path == code).map(|(_, made)| made);
+                if made != Some(&there) {
+                    let line = made.and_then(|made| first_difference(made, &there));
+                    examined.differs_at(&code, line, judged.not_made);
                 }
             }
         }
@@ -105,6 +123,7 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
         }
         session.tell(Event::Verified(Verified {
             spec: Some(one.spec.name.clone()),
+            path: Some(one.path.clone()),
             differences: examined.differences,
             notes: examined.notes,
             seconds: started.elapsed().as_secs_f64(),
@@ -116,7 +135,7 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
         if !differences.is_empty() {
             differing.insert("the generated crate".to_owned());
             let seconds = started.elapsed().as_secs_f64();
-            session.tell(Event::Verified(Verified { spec: None, differences, notes: Vec::new(), seconds }));
+            session.tell(Event::Verified(Verified { spec: None, path: None, differences, notes: Vec::new(), seconds }));
         }
     }
     if !differing.is_empty() {
@@ -206,11 +225,17 @@ fn examine(session: &Session, loaded: &Loaded, all: &[Loaded]) -> Result<Examine
         let is_made = made.as_ref().is_none_or(|(_, files)| {
             !is_of_this_spec || is_later || files.iter().any(|(made, text)| made == path && *text == unix(&bytes))
         });
+        let line = || {
+            let (_, files) = made.as_ref().filter(|_| is_of_this_spec && !is_later)?;
+            let (_, made) = files.iter().find(|(made, _)| made == path)?;
+            first_difference(made, &unix(&bytes))
+        };
         if !is_recorded {
             examined.is_edited |= *path == own[0];
-            examined.differs(path, "was edited by hand: its digest is not the recorded one");
+            examined.differs_at(path, line(), "was edited by hand: its digest is not the recorded one");
         } else if !is_made {
-            examined.differs(path, if *path == own[0] { not_made(&provenance) } else { "is not what the spec gives" });
+            let told = if *path == own[0] { not_made(&provenance) } else { "is not what the spec gives" };
+            examined.differs_at(path, line(), told);
         }
     }
     examined.found = made.map(|(candidate, _)| (provenance, candidate));
@@ -387,6 +412,7 @@ fn crate_differences(workspace: &Workspace, specs: &[Loaded]) -> Result<Vec<Diff
         if !is_same {
             differences.push(Difference {
                 path: path.clone(),
+                line: None,
                 message: "is not what the artifacts give; `llmc build` writes it anew".to_owned(),
             });
         }
@@ -394,16 +420,16 @@ fn crate_differences(workspace: &Workspace, specs: &[Loaded]) -> Result<Vec<Diff
     expected.extend([paths::MANIFEST.to_owned(), paths::CRATE_ROOT.to_owned()]);
     for loaded in specs {
         let name = &loaded.spec.name;
-        expected.extend([paths::code(name), paths::tests(name), paths::provenance(name)]);
+        expected.extend(paths::all(name));
     }
-    let gone: Vec<([String; 3], String)> = super::orphans::on_disk(workspace)?;
+    let gone: Vec<([String; 4], String)> = super::orphans::on_disk(workspace)?;
     for path in freeze::crate_listing(workspace, &OWN)? {
         if !expected.contains(&path) {
             let message = match gone.iter().find(|(files, _)| files.contains(&path)) {
                 Some((_, spec)) => format!("belongs to `{spec}`, which is no more; `llmc build` removes it"),
                 None => "belongs to no spec".to_owned(),
             };
-            differences.push(Difference { path, message });
+            differences.push(Difference { path, line: None, message });
         }
     }
     Ok(differences)
@@ -450,7 +476,8 @@ pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<R
     if !ran.verdict.is_pass() {
         return Err(differs(format!("`{name}` fails now: {}", told(&ran.verdict))));
     }
-    let files = ran.files;
+    let mut files = ran.files;
+    sign::replayed(session, &name, &mut files)?;
     let mut changed = Vec::new();
     for (path, text) in &files {
         let is_same = read(&session.workspace, path)?.is_some_and(|bytes| unix(&bytes) == *text);
@@ -503,6 +530,15 @@ pub(super) fn told(verdict: &Verdict) -> String {
     let code = verdict.code.as_deref().unwrap_or_default();
     let first = verdict.detail.lines().next().unwrap_or_default();
     format!("{} ({code}): {first}", format!("{:?}", verdict.phase).to_lowercase())
+}
+
+/// The first line, from 1, that is not the same in both.
+fn first_difference(made: &[u8], there: &[u8]) -> Option<usize> {
+    let (made, there) = (made.split(|byte| *byte == b'\n'), there.split(|byte| *byte == b'\n'));
+    // Lines that are the same are not told apart by what comes after the shorter text.
+    let longest = made.clone().count().max(there.clone().count());
+    let lines = made.map(Some).chain(std::iter::repeat(None)).zip(there.map(Some).chain(std::iter::repeat(None)));
+    lines.take(longest).position(|(made, there)| made != there).map(|line| line + 1)
 }
 
 /// As llmc writes it, whatever git made of the line ends.

@@ -1,7 +1,14 @@
 //! Records written and read back, and files that others wrote.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::text::without_paths;
 use super::*;
+use crate::digest::sha256;
 use crate::model::Finish;
+use crate::select::Cluster;
 
 pub(crate) fn sample() -> Provenance {
     Provenance {
@@ -79,7 +86,7 @@ pub(crate) fn sample() -> Provenance {
         uses: vec![UseRecord { name: "transliterate".into(), digest: sha256("used") }],
         crates: vec![
             CrateRecord { name: "regex".into(), version: "1.11.0".into(), sha256: Some(sha256("crate")) },
-            CrateRecord { name: "memchr".into(), version: "2.7.0".into(), sha256: None },
+            CrateRecord { name: "memchr".into(), version: "2.7.0+more.1".into(), sha256: None },
         ],
         toolchain: ToolchainRecord {
             rustc: "rustc 1.95.0 (59807616e 2026-04-14)".into(),

@@ -114,8 +114,12 @@ impl Repo {
         Err(RepoError::Raced)
     }
 
-    /// git's name of HEAD's tree with these files in the place of what it has under their paths. Moves nothing.
+    /// git's name of HEAD's tree with these files in the place of what it has under their paths. Moves nothing, and
+    /// writes nothing: the repository may be another user's. To be asked of one that nothing is committed to later.
     pub fn tree_with(&self, files: &[FileText]) -> Result<String, RepoError> {
+        let odb = self.git.odb().map_err(git("open the objects of git"))?;
+        // Above those on disk, which are asked for what it lacks.
+        let _memory = odb.add_new_mempack_backend(1000).map_err(git("keep objects in memory"))?;
         let head = self.head()?;
         let base = head.commit.as_ref().map(|commit| commit.tree()).transpose().map_err(git("read HEAD"))?;
         let identity = IdentityOverrides::default();

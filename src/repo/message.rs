@@ -66,6 +66,18 @@ pub fn reverted(name: &str, spec: &str, commit: &str, short: &str) -> String {
     )
 }
 
+/// What the commit says that signs an artifact: subject, body and trailers.
+pub fn signed(name: &str, spec: &str, key: &str) -> String {
+    let (name, spec, key) = (line(name), line(spec), line(key));
+    format!(
+        "llmc: sign {name}\n\n\
+         It was verified, and its provenance is signed: {}\n\n\
+         Llmc-Spec: {spec}\n\
+         Llmc-Signed-By: {key}\n",
+        paths::envelope(&name),
+    )
+}
+
 impl CommitMessage<'_> {
     /// Subject, body and trailers.
     pub fn text(&self) -> String {

@@ -114,7 +114,10 @@ impl RepoError {
     /// What to do about it, where there is something.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::NotOwned(_) => "`git config --global --add safe.directory FOLDER`, if you trust it",
+            Self::NotOwned(_) => {
+                "git does not use what another user may have prepared. If you trust it: \
+                 `git config --global --add safe.directory` and this folder; or work in a clone of your own"
+            }
             Self::Unsupported(_) => "build with `--no-commit`, and commit the files with git",
             Self::Bare(_) => "work in a clone or in a linked work tree: `git worktree add`",
             Self::NoIdentity => "`git config --global user.name NAME` and `git config --global user.email ADDRESS`",
@@ -203,7 +206,9 @@ impl Repo {
             Ok(git) => git,
             Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
             Err(error) if error.code() == ErrorCode::Owner => {
-                return Err(RepoError::NotOwned(root.display().to_string()));
+                // git's exception is for the folder that has the `.git`.
+                let repository = root.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(root);
+                return Err(RepoError::NotOwned(repository.display().to_string()));
             }
             Err(error) if error.message().contains("extension") || error.message().contains("object") => {
                 return Err(RepoError::Unsupported(error.message().to_owned()));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Report, count, printable};
+use super::{Report, count, one_line, printable};
 use crate::event::{Behaves, Decided, Difference, Event, Finished, Proposed, Status, Verified};
 use crate::explain;
 use crate::verdict::{Class, Outcome, Verdict};
@@ -172,8 +172,9 @@ impl Human {
 
     fn verified(&mut self, verified: &Verified) {
         let name = verified.spec.as_deref().unwrap_or("the generated crate");
-        for Difference { path, message } in &verified.differences {
-            self.print(RED, "Differs", &format!("{path}: {message}"));
+        for Difference { path, line, message } in &verified.differences {
+            let line = line.map(|line| format!(" (from line {line} on)")).unwrap_or_default();
+            self.print(RED, "Differs", &one_line(&format!("{path}: {message}{line}")));
         }
         if self.verbosity == Verbosity::Quiet {
             return;
@@ -182,7 +183,7 @@ impl Human {
             self.print(GREEN, "Verified", &format!("{name} in {:.1} s", verified.seconds));
         }
         for note in &verified.notes {
-            self.print(CYAN, "Note", note);
+            self.print(CYAN, "Note", &one_line(note));
         }
     }
 

@@ -55,7 +55,7 @@ fn to_json(event: &Event) -> Value {
         }),
         Event::Finished(finished) => finished_to_json(finished),
         Event::Verified(verified) => json!({
-            "event": "verified", "spec": verified.spec,
+            "event": "verified", "spec": verified.spec, "path": verified.path,
             "status": if verified.differences.is_empty() { "verified" } else { "differs" },
             "differences": verified.differences, "notes": verified.notes,
             "seconds": (verified.seconds * 1000.0).round() / 1000.0,

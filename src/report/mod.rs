@@ -1,5 +1,6 @@
 //! Reports: events, told to a person or to a program. With `cli`, the only place that prints.
 
+pub mod ci;
 mod human;
 mod json;
 mod unified;
@@ -48,6 +49,11 @@ pub fn printable(text: &str) -> String {
         other => other.to_string(),
     };
     text.chars().map(visible).collect()
+}
+
+/// Like [`printable`], and in one line: a name with a line end in it begins no line of its own.
+pub fn one_line(text: &str) -> String {
+    printable(&text.replace('\r', "\\r").replace('\n', "\\n"))
 }
 
 /// Like [`printable`], for text that llmc itself coloured: its own colour sequences stay.

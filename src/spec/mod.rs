@@ -24,7 +24,7 @@ pub use edit::with_example;
 pub use interface::{Form, Function, Interface, Method, TypeDef};
 pub use parse::parse;
 pub use providers::{HeaderValue, PROVIDERS, ProviderSettings};
-pub use settings::{DayBudget, PriceSettings, Review, Settings, Whose, parse_settings};
+pub use settings::{DayBudget, PriceSettings, Review, Settings, SignSettings, Whose, parse_settings};
 pub use yaml::{Place, Snippet};
 
 /// The JSON Schema of a spec file.

@@ -10,11 +10,14 @@ use super::{Budget, Diagnostics, Sampling};
 
 /// The keys of a settings file.
 pub(super) const SETTINGS_KEYS: &[&str] =
-    &["model", "sampling", "budget", "prices", "review", "providers", "unsandboxed"];
+    &["model", "sampling", "budget", "prices", "review", "sign", "providers", "unsandboxed"];
 /// The keys of its `budget`: those of a spec's, and those of a day.
 const SETTINGS_BUDGET_KEYS: &[&str] = &["tokens", "usd", "seconds", "tokens_per_day", "usd_per_day"];
 /// The keys of a price.
 const PRICE_KEYS: &[&str] = &["input", "output", "cached", "cache_write"];
+
+/// The keys of `sign`.
+const SIGN_KEYS: &[&str] = &["required", "signers", "key"];
 
 /// Who wrote a settings file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,24 @@ pub struct PriceSettings {
     pub cache_write: Option<f64>,
 }
 
+/// Whether artifacts are signed. A workspace says that they are, and who may; a user, with which key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignSettings {
+    /// Whether an artifact without a signature is wrong; it is unless told otherwise.
+    pub required: Option<bool>,
+    /// The file of those who may sign, relative to the workspace's root.
+    pub signers: Option<String>,
+    /// The user's key file.
+    pub key: Option<String>,
+}
+
+impl SignSettings {
+    /// Whether an artifact without a signature is wrong.
+    pub fn is_required(&self) -> bool {
+        self.required.unwrap_or(true)
+    }
+}
+
 /// What a settings file says; everything may be absent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
@@ -73,6 +94,8 @@ pub struct Settings {
     pub review: Option<Review>,
     /// How each provider is reached, by its name.
     pub providers: BTreeMap<String, ProviderSettings>,
+    /// Whether artifacts are signed, and how.
+    pub sign: Option<SignSettings>,
     /// Whether to do without the sandbox. Only a user's own settings may say so.
     pub unsandboxed: Option<bool>,
 }
@@ -115,6 +138,9 @@ impl Reader {
                 _ => Review::Optional,
             });
         }
+        if let Some((key, node)) = fields.get("sign") {
+            settings.sign = self.sign(key, node, whose);
+        }
         if let Some((key, node)) = fields.get("providers") {
             settings.providers = self.providers(key, node);
         }
@@ -126,6 +152,41 @@ impl Reader {
             }
         }
         settings
+    }
+
+    fn sign(&mut self, key: At, node: &Node, whose: Whose) -> Option<SignSettings> {
+        let fields = self.fields(key, node, "sign", SIGN_KEYS)?;
+        let mut text = |name: &str| {
+            let (key, node) = fields.get(name)?;
+            Some((node.at, self.text(key, node, name)?.snippet.text.clone()))
+        };
+        let (signers, own) = (text("signers"), text("key"));
+        let required = fields.get("required").and_then(|(key, node)| self.boolean(key, node, "required"));
+        match whose {
+            Whose::Workspace => {
+                if let Some((at, _)) = &own {
+                    let help = "in your own settings: `sign: { key: ~/.ssh/id_ed25519 }`; here stands who may sign";
+                    self.error_with(*at, "a workspace can't say which key of yours to sign with", help);
+                }
+                let is_plain =
+                    |part: &str| !part.is_empty() && part != ".." && part != "." && !part.contains(['\\', ':']);
+                if let Some((at, path)) = &signers
+                    && !path.split('/').all(is_plain)
+                {
+                    let help = "`signers: allowed_signers`, a file beside llmc.yaml";
+                    self.error_with(*at, "`signers` must be a path inside of the workspace", help);
+                }
+            }
+            Whose::User => {
+                for name in ["required", "signers"] {
+                    if let Some((key, _)) = fields.get(name) {
+                        let help = "in llmc.yaml: what is signed there is for its workspace to say";
+                        self.error_with(key, format!("`{name}` is not yours to say"), help);
+                    }
+                }
+            }
+        }
+        Some(SignSettings { required, signers: signers.map(|(_, path)| path), key: own.map(|(_, path)| path) })
     }
 
     fn prices(&mut self, key: At, node: &Node) -> BTreeMap<String, PriceSettings> {
@@ -205,6 +266,30 @@ mod tests {
         assert_eq!(review("review: required\n"), Some(Review::Required));
         assert_eq!(review("review: optional\n"), Some(Review::Optional));
         assert_eq!(review("model: openai/a\n"), None);
+    }
+
+    #[test]
+    fn a_workspace_says_who_may_sign_and_a_user_with_which_key() {
+        let text = b"sign: { required: false, signers: keys/allowed }\n";
+        let sign = parse_settings("llmc.yaml", text, Whose::Workspace).unwrap().sign.unwrap();
+        assert_eq!((sign.is_required(), sign.signers.as_deref(), sign.key), (false, Some("keys/allowed"), None));
+        let own = parse_settings("config.yaml", b"sign: { key: ~/.ssh/id_ed25519 }\n", Whose::User).unwrap().sign;
+        assert_eq!(own.unwrap().key.as_deref(), Some("~/.ssh/id_ed25519"));
+        for (text, whose, told) in [
+            (
+                "sign: { key: ~/.ssh/id_ed25519 }",
+                Whose::Workspace,
+                "a workspace can't say which key of yours to sign with",
+            ),
+            ("sign: { signers: ../x }", Whose::Workspace, "`signers` must be a path inside of the workspace"),
+            ("sign: { signers: /etc/x }", Whose::Workspace, "`signers` must be a path inside of the workspace"),
+            ("sign: { required: maybe }", Whose::Workspace, "`required` must be"),
+            ("sign: { keys: x }", Whose::Workspace, "unknown key `keys`"),
+            ("sign: { signers: x }", Whose::User, "`signers` is not yours to say"),
+        ] {
+            let mistakes = parse_settings("llmc.yaml", text.as_bytes(), whose).unwrap_err();
+            assert!(mistakes.list[0].message.starts_with(told), "{:?}", mistakes.list);
+        }
     }
 
     #[test]

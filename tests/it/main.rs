@@ -7,6 +7,8 @@ mod batch;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod build;
 mod budget;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod ci_formats;
 mod cli;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod doctor;
@@ -19,9 +21,12 @@ mod history;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod hostile;
 mod house;
+mod intoto;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ledger;
 mod model;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod outside;
 #[cfg(unix)]
 mod programs;
 mod providers;
@@ -42,6 +47,8 @@ mod sandbox;
 mod server;
 mod stats;
 mod strength;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod sign;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod validate;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
