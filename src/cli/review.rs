@@ -373,7 +373,7 @@ impl Screen<'_> {
             say(whose);
             return match driver::add_example(session, &path, &one.call, returns).await {
                 Ok(()) => {
-                    say(&printable(&format!("{path}: {} returns {returns} is an example now\n", one.call)));
+                    say(&printable(&format!("{path}: {} = {returns} is an example now\n", one.call)));
                     Ok(true)
                 }
                 Err(error) => {

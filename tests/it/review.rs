@@ -748,7 +748,7 @@ fn an_input_on_which_both_differ_becomes_an_example_and_what_is_stale_can_be_dra
     terminal.until("(any other key: neither)\u{1b}[0m ");
     terminal.press("a");
     let told = terminal.until(ASKED);
-    assert!(told.contains("double(101) returns 202 is an example now"), "{told}");
+    assert!(told.contains("double(101) = 202 is an example now"), "{told}");
     assert!(told.contains("stale      the spec, its templates, its settings or what it uses changed"), "{told}");
     let added = "    returns: 4\n  - call: double(101)\n    returns: '202'\n";
     assert_eq!(bench.env.read("specs/double.yaml"), SPEC.replace("    returns: 4\n", added));
