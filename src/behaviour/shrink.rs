@@ -14,17 +14,19 @@ const STEPS: usize = 1500;
 /// Inputs run at once.
 const ROUND: usize = 48;
 /// CPU time that a call may take before it is believed that it finds no answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Longest time spent on one split.
-const TIME: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// The same while looking for something smaller.
+const HASTE: Duration = Duration::from_millis(200);
+/// Calls without an answer after which no smaller input is looked for.
+const LOSSES: usize = 6;
+/// Longest time spent on making one input smaller.
+const TIME: Duration = Duration::from_secs(3);
 
 impl Comparison<'_> {
     /// Inputs that together tell all clusters apart, the most telling first, and others that part programs in another
     /// way.
     pub(super) fn splits(&mut self) -> Result<Vec<Split>, ValidateError> {
         let mut splits: Vec<Split> = Vec::new();
-        // A clock that was too short is not to be believed.
-        self.answerers.be_patient(PATIENCE, 3);
         let mut order: Vec<usize> = (0..self.observations.len()).collect();
         order.retain(|at| self.observations[*at].is_split());
         let size = |at: &usize| self.inputs[*at].arguments.iter().map(Value::size).sum::<usize>();
@@ -100,6 +102,7 @@ impl Comparison<'_> {
         let mut best = input.clone();
         let mut seen: HashSet<Vec<u8>> = HashSet::from([input.call.clone()]);
         let (mut steps, begun) = (0, Instant::now());
+        self.answerers.be_patient(HASTE, LOSSES);
         let can_shrink = kinds.iter().all(|kind| kind.is_answer());
         'smaller: while can_shrink && steps < STEPS && begun.elapsed() < TIME {
             let mut candidates: Vec<_> = maker
@@ -135,7 +138,9 @@ impl Comparison<'_> {
             }
             break;
         }
-        // What holds twice for all of them is told.
+        // What holds twice for all of them is told. A clock that may have been too short is not believed.
+        let is_patient = kinds.contains(&Kind::Timeout);
+        self.answerers.be_patient(if is_patient { PATIENCE } else { HASTE }, LOSSES);
         for input in [&best, &input] {
             let programs = self.programs.clone();
             let replies = programs.iter().map(|program| {

@@ -30,8 +30,8 @@ const KEPT: usize = 256 << 10;
 const LONGEST: usize = 16 << 20;
 
 /// CPU time that one call may take, and how many calls may find no answer, where nobody says otherwise.
-const PATIENCE: Duration = Duration::from_millis(300);
-const LOSSES: usize = 8;
+const PATIENCE: Duration = Duration::from_millis(200);
+const LOSSES: usize = 6;
 
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
