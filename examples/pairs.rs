@@ -129,7 +129,13 @@ fn main() -> Result<()> {
                     (false, true) => "only here",
                     (false, false) => "alike",
                 };
-                writeln!(out, "{what:9} {} {}{}", ids[one], ids[other], if both_pass { "" } else { " (not both pass)" })?;
+                writeln!(
+                    out,
+                    "{what:9} {} {}{}",
+                    ids[one],
+                    ids[other],
+                    if both_pass { "" } else { " (not both pass)" }
+                )?;
             }
         }
         for split in behaviours.splits.iter().take(3) {

@@ -90,6 +90,16 @@ impl Workspace {
         self.path(".llmc")
     }
 
+    /// The folder of the proposals, absolute; it need not exist.
+    pub fn proposals(&self) -> PathBuf {
+        self.local_path().join("proposals")
+    }
+
+    /// The folder of the proposal for the spec with this name, absolute; it need not exist.
+    pub fn proposal(&self, name: &str) -> PathBuf {
+        self.proposals().join(name)
+    }
+
     /// All of `specs/*.yaml`, sorted, relative to the root. Hidden files are passed over, subfolders too.
     pub fn specs(&self) -> Result<Vec<String>, WorkspaceError> {
         let folder = self.path("specs");

@@ -8,7 +8,7 @@ use syn::visit::{self, Visit};
 
 use super::shape::Function;
 use crate::candidate;
-use crate::spec::{Property, Spec};
+use crate::spec::{Profile, Property, Spec};
 use crate::syntax::{check_bounds, deep};
 use crate::validate::{Answerers, Reply, ValidateError, Validator};
 
@@ -21,6 +21,9 @@ pub(super) struct Guards {
     texts: Vec<String>,
     notes: Vec<String>,
 }
+
+/// What a property assumes, and for each argument in its call: its place, the variable, the variable's type.
+type Assumption = (String, Vec<(usize, String, String)>);
 
 struct Guard {
     answerers: Answerers,
@@ -102,7 +105,7 @@ impl Guard {
 
 /// What properties assume of the function's arguments, each with the variables that stand for these. None where some
 /// property takes all inputs.
-fn assumptions(spec: &Spec, function: &Function) -> Vec<(String, Vec<(usize, String, String)>)> {
+fn assumptions(spec: &Spec, function: &Function) -> Vec<Assumption> {
     let mut all = Vec::new();
     for property in &spec.properties {
         let Some(variables) = variables(property, function) else { continue };
@@ -180,7 +183,7 @@ fn build(
     validator: &Validator,
     spec: &Spec,
     function: &Function,
-    found: &[(String, Vec<(usize, String, String)>)],
+    found: &[Assumption],
 ) -> Result<Option<Guard>, ValidateError> {
     let Some(wanted) = spec.interface.functions.iter().find(|wanted| wanted.name == function.path) else {
         return Ok(None);
@@ -216,7 +219,7 @@ fn build(
     }
     let checks = validator.prepare(&guarded, &[])?;
     let candidates: Vec<&candidate::Candidate> = candidates.iter().collect();
-    let answerers = validator.answerers_unchecked(&checks, &candidates)?;
+    let answerers = validator.answerers_in(Profile::Debug, &checks, &candidates)?;
     let count = candidates.len();
     let is_whole = (0..count).all(|at| answerers.refused(at).is_none());
     Ok(is_whole.then_some(Guard { answerers, count }))

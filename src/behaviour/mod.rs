@@ -4,6 +4,7 @@
 //! at random; then those near to where programs part. Each goes to every program twice, in `validate`'s sandbox, as
 //! bytes; what comes back is read as what a stranger sent. No program is told what another answered, or what is expected.
 
+mod edges;
 mod guard;
 mod inputs;
 mod outcome;
@@ -12,7 +13,10 @@ mod scenarios;
 mod seeds;
 mod shape;
 mod shrink;
+mod smaller;
+mod times;
 mod value;
+mod vary;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -20,6 +24,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 pub use self::outcome::{Kind, Outcome};
+pub use self::times::{Time, times};
 
 use self::guard::Guards;
 use self::inputs::{Maker, Random, Words};
@@ -60,14 +65,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            draws: 300,
-            search: 900,
-            splits: 5,
-            seed: 0,
-            ignore_error_texts: false,
-            time: Duration::from_secs(60),
-        }
+        Self { draws: 300, search: 900, splits: 5, seed: 0, ignore_error_texts: false, time: Duration::from_secs(60) }
     }
 }
 
@@ -102,6 +100,9 @@ pub struct Observation {
     pub classes: Vec<usize>,
     #[serde(skip)]
     input: usize,
+    /// The call, as it is sent; empty where it was not sent as one.
+    #[serde(skip)]
+    sent: Vec<u8>,
 }
 
 impl Observation {
@@ -234,19 +235,18 @@ pub fn compare(
         if not_called.is_empty() {
             let reason = "values of the types in its signature can't be sent from one process to another".to_owned();
             let wanted = spec.interface.functions.iter().map(|function| function.name.clone());
-            let methods = spec.interface.methods.iter().map(|method| format!("{}::{}", method.on, method.function.name));
+            let methods =
+                spec.interface.methods.iter().map(|method| format!("{}::{}", method.on, method.function.name));
             not_called = wanted.chain(methods).map(|name| (name, reason.clone())).collect();
         }
         return scenarios::compare(validator, checks, candidates, not_called);
     };
-    let refused: Vec<(usize, Verdict)> = (0..candidates.len())
-        .filter_map(|at| Some((at, answerers.refused(at)?.verdict.clone())))
-        .collect();
+    let refused: Vec<(usize, Verdict)> =
+        (0..candidates.len()).filter_map(|at| Some((at, answerers.refused(at)?.verdict.clone()))).collect();
     let programs: Vec<usize> = (0..candidates.len()).filter(|at| answerers.refused(*at).is_none()).collect();
     let sources = programs.iter().map(|at| candidates[*at].source.as_str());
-    let (seeds, words) = deep(|| {
-        (seeds::calls(spec, &shapes, &functions), seeds::words(spec, sources.collect::<Vec<_>>().into_iter()))
-    });
+    let (seeds, words) =
+        deep(|| (seeds::calls(spec, &shapes, &functions), seeds::words(spec, sources.collect::<Vec<_>>().into_iter())));
     let shown: Vec<(usize, Vec<u8>)> =
         seeds.iter().map(|(at, all)| (*at, encoded(&shapes, &functions[*at], all))).collect();
     let guards = Guards::new(validator, spec, &functions, &shown)?;
@@ -257,7 +257,8 @@ pub fn compare(
     let mut panics: Vec<String> = texts.collect();
     panics.sort();
     panics.dedup();
-    let reader = Reader { shapes: &shapes, functions: &functions, panics, ignore_error_texts: options.ignore_error_texts };
+    let reader =
+        Reader { shapes: &shapes, functions: &functions, panics, ignore_error_texts: options.ignore_error_texts };
     let mut comparison = Comparison {
         shapes: &shapes,
         functions: &functions,
@@ -385,9 +386,8 @@ impl Comparison<'_> {
                 self.coverage.drawn_apart += if observation.is_split() { observation.drawn } else { 0 };
             }
         }
-        let is_unknown = |observation: &Observation| {
-            observation.outcomes.iter().any(|outcome| !outcome.kind.is_answer())
-        };
+        let is_unknown =
+            |observation: &Observation| observation.outcomes.iter().any(|outcome| !outcome.kind.is_answer());
         let unanswered = self.observations.iter().filter(|one| is_unknown(one)).count();
         if unanswered > 0 {
             self.coverage.is_exhaustive = false;
@@ -430,10 +430,11 @@ impl Comparison<'_> {
             let at = self.inputs.len();
             let function = &self.functions[input.function];
             let call = print::call(self.shapes, function, &input.arguments);
-            self.known.insert(input.call.clone(), at);
+            let sent = input.call.clone();
+            self.known.insert(sent.clone(), at);
             self.inputs.push(input);
             let (outcomes, classes) = (Vec::new(), Vec::new());
-            self.observations.push(Observation { call, origin, drawn: is_drawn, outcomes, classes, input: at });
+            self.observations.push(Observation { call, origin, drawn: is_drawn, outcomes, classes, input: at, sent });
             news.push(at);
         }
         news.sort_by_key(|at| self.inputs[*at].arguments.iter().map(Value::size).sum::<usize>());
@@ -549,11 +550,7 @@ fn encoded(shapes: &Shapes, function: &Function, arguments: &[Value]) -> Vec<u8>
 }
 
 /// Calls a program twice, in two processes, the second time in the other order.
-fn ask_twice(
-    answerers: &mut Answerers,
-    program: usize,
-    calls: &[&[u8]],
-) -> Result<Vec<(Reply, Reply)>, ValidateError> {
+fn ask_twice(answerers: &mut Answerers, program: usize, calls: &[&[u8]]) -> Result<Vec<(Reply, Reply)>, ValidateError> {
     let first = answerers.ask(program, false, calls)?;
     let answered: Vec<usize> =
         (0..calls.len()).rev().filter(|at| matches!(first[*at], Reply::Answer(_) | Reply::Long(..))).collect();

@@ -85,9 +85,9 @@ impl Reader<'_> {
             let first = self.read(function, &reply.0);
             let is_constant = reply.0 == reply.1 || self.is_same(function, &first, &self.read(function, &reply.1));
             let class = if is_constant {
-                let same = stand.iter().position(|(known, outcome)| {
-                    outcome.kind != Kind::Flaky && self.is_same(function, known, &first)
-                });
+                let same = stand
+                    .iter()
+                    .position(|(known, outcome)| outcome.kind != Kind::Flaky && self.is_same(function, known, &first));
                 same.unwrap_or_else(|| {
                     let outcome = self.outcome(function, &first);
                     stand.push((first, outcome));
@@ -172,7 +172,9 @@ impl Reader<'_> {
         match (one, other) {
             (Read::Returned(one, left), Read::Returned(other, others)) => {
                 let is_same = match (&function.output, one, other) {
-                    (Shape::Result(..), Value::Variant(1, one), Value::Variant(1, other)) if self.ignore_error_texts => {
+                    (Shape::Result(..), Value::Variant(1, one), Value::Variant(1, other))
+                        if self.ignore_error_texts =>
+                    {
                         all_same(&without_texts(one), &without_texts(other))
                     }
                     _ => same(one, other),

@@ -34,7 +34,8 @@ pub(super) fn compare(
                 outcomes.len() - 1
             }));
         }
-        observations.push(Observation { call, origin: Origin::Example, drawn: 0, outcomes, classes, input: at });
+        let (origin, sent) = (Origin::Example, Vec::new());
+        observations.push(Observation { call, origin, drawn: 0, outcomes, classes, input: at, sent });
     }
     let mut clusters: Vec<Vec<usize>> = vec![(0..programs.len()).collect()];
     clusters.retain(|cluster| !cluster.is_empty());

@@ -129,13 +129,27 @@ impl Reading<'_> {
             Expr::Reference(inner) => return self.read(shape, &inner.expr, next),
             Expr::MethodCall(call) if call.args.is_empty() => {
                 const SAME: [&str; 14] = [
-                    "to_string", "to_owned", "into", "clone", "as_str", "as_slice", "to_vec", "as_ref", "collect", "iter",
-                    "into_iter", "as_mut", "as_mut_slice", "as_bytes",
+                    "to_string",
+                    "to_owned",
+                    "into",
+                    "clone",
+                    "as_str",
+                    "as_slice",
+                    "to_vec",
+                    "as_ref",
+                    "collect",
+                    "iter",
+                    "into_iter",
+                    "as_mut",
+                    "as_mut_slice",
+                    "as_bytes",
                 ];
                 let is_same = SAME.iter().any(|name| call.method == name);
                 return is_same.then(|| self.read(shape, &call.receiver, next)).flatten();
             }
-            Expr::Path(path) if path.path.get_ident().is_some_and(|name| self.locals.contains_key(&name.to_string())) => {
+            Expr::Path(path)
+                if path.path.get_ident().is_some_and(|name| self.locals.contains_key(&name.to_string())) =>
+            {
                 let name = path.path.get_ident().expect("just seen").to_string();
                 return self.read(shape, &self.locals[&name], next);
             }
@@ -316,9 +330,9 @@ fn integer(expr: &Expr) -> Option<i128> {
             let names: Vec<String> = path.path.segments.iter().map(|segment| segment.ident.to_string()).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let kind = super::shape::integer(names.get(names.len().checked_sub(2)?)?)?;
-            match names.last()? {
-                &"MAX" => Some(kind.fit(i128::MAX)),
-                &"MIN" => Some(kind.fit(i128::MIN)),
+            match *names.last()? {
+                "MAX" => Some(kind.fit(i128::MAX)),
+                "MIN" => Some(kind.fit(i128::MIN)),
                 _ => None,
             }
         }

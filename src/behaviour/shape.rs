@@ -257,7 +257,8 @@ pub(super) fn functions(all: &Callables) -> (Shapes, Vec<Function>, Vec<(String,
             Err(reason) => without.push((callable.path.clone(), reason)),
         }
     }
-    without.extend(all.needs_objects.iter().map(|path| (path.clone(), "it needs an object of the program's own".into())));
+    without
+        .extend(all.needs_objects.iter().map(|path| (path.clone(), "it needs an object of the program's own".into())));
     (shapes, functions, without)
 }
 
@@ -267,12 +268,7 @@ fn function(shapes: &mut Shapes, all: &Callables, callable: &Callable) -> Result
         let told = |reason: String| format!("no inputs of the type of `{}` can be made up: {reason}", input.name);
         let shape = shapes.read(all, &input.ty).map_err(told)?;
         shapes.can_make(&shape).map_err(told)?;
-        inputs.push(Argument {
-            name: input.name.clone(),
-            shape,
-            changes: input.changes,
-            is_slice: input.is_slice,
-        });
+        inputs.push(Argument { name: input.name.clone(), shape, changes: input.changes, is_slice: input.is_slice });
     }
     let output = shapes.read(all, &callable.output).map_err(|reason| format!("its results can't be read: {reason}"))?;
     let is_float = |shape: &Shape| matches!(shape, Shape::Float(_));

@@ -4,6 +4,7 @@
 
 mod adopt;
 mod args;
+mod diff;
 mod doctor;
 mod estimate;
 mod explain;
@@ -234,6 +235,10 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             strength::print(&strength, output);
             let is_denied = args.deny_missed && strength.count(driver::Fate::Missed) > 0;
             Ok(if is_denied { ExitCode::Test } else { ExitCode::Done })
+        }
+        Command::Diff(args) => {
+            let mut session = session(cli, output, None)?;
+            diff::diff(&mut session, args, &directory(&cli.global)?, output).await
         }
         Command::Show(args) => {
             let session = session(cli, output, None)?;

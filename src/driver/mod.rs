@@ -3,6 +3,7 @@
 mod adopt;
 mod ask;
 mod build;
+mod diff;
 mod doctor;
 mod draw;
 mod estimate;
@@ -17,11 +18,13 @@ mod revert;
 mod specs;
 mod stop;
 mod strength;
+mod structure;
 mod validate;
 mod verify;
 
 pub use adopt::{Adopted, adopt};
 pub use build::build;
+pub use diff::{Asked, Between, Compared, Ran, Side, diff};
 pub use doctor::{Finding, doctor};
 pub use estimate::{Estimate, Estimates, Likely, estimate};
 pub use history::{Behaviour, Code, Entry, Made, at_revision, log, name_of, split};
@@ -30,6 +33,7 @@ pub use purse::{Caps, Purse};
 pub use revert::{Reverted, revert};
 pub use specs::{Loaded, check, load_specs, render_prompt};
 pub use strength::{Fate, Share, Strength, Tried, strength};
+pub use structure::Structure;
 pub use validate::{Judging, validate};
 pub use verify::{Replayed, replay, verify};
 

@@ -1,9 +1,11 @@
 //! Reports: events, told to a person or to a program. With `cli`, the only place that prints.
 
+mod difference;
 mod human;
 mod json;
 mod verdicts;
 
+pub use difference::{Style, difference};
 pub use human::{Human, Verbosity};
 pub use json::{Json, VERSION as JSON_VERSION};
 pub use verdicts::Verdicts;

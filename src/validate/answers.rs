@@ -81,24 +81,24 @@ impl Validator {
     /// # Errors
     /// [`ValidateError`] when llmc could not do its part. A candidate that does not compile is no error: see
     /// [`Answerers::refused`].
-    pub fn answerers(
-        &self,
-        checks: &Checks,
-        candidates: &[&Candidate],
-    ) -> Result<Option<Answerers>, ValidateError> {
+    pub fn answerers(&self, checks: &Checks, candidates: &[&Candidate]) -> Result<Option<Answerers>, ValidateError> {
         // Else a program that can't be built would be held against the candidates.
         match self.judge_program(checks)? {
-            Some(_) => self.answerers_unchecked(checks, candidates).map(Some),
+            Some(_) => {
+                let profile = checks.spec.policy.profiles.first().copied().unwrap_or(Profile::Debug);
+                self.answerers_in(profile, checks, candidates).map(Some)
+            }
             None => Ok(None),
         }
     }
 
-    /// As [`Validator::answerers`]; where values can't travel all candidates are refused.
+    /// As [`Validator::answerers`], compiled in this way; where values can't travel all candidates are refused.
     ///
     /// # Errors
     /// As [`Validator::answerers`].
-    pub(crate) fn answerers_unchecked(
+    pub(crate) fn answerers_in(
         &self,
+        profile: Profile,
         checks: &Checks,
         candidates: &[&Candidate],
     ) -> Result<Answerers, ValidateError> {
@@ -107,7 +107,6 @@ impl Validator {
         let mut programs: Vec<(Crates, Servers)> = Vec::new();
         let mut seats = vec![None; candidates.len()];
         let go_on = || Ok(());
-        let profile = checks.spec.policy.profiles.first().copied().unwrap_or(Profile::Debug);
         let mut batch = Batch {
             validator: self,
             checks,

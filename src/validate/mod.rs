@@ -32,9 +32,9 @@ pub use answers::{Answerers, Reply};
 pub use deps::{DepsError, Locked};
 pub use harness::{Check, Harness, render};
 pub use insight::{Failure, Fixed, Insight, Judgement};
-pub use proxy::{Callable, Callables, Given, Input, LOST, callables, library, server};
-pub use scenario::{Gave, Shown};
+pub use proxy::{Callable, Callables, Fields, Given, Input, LOST, callables, library, server};
 pub use queue::{Judged, Program, Queue, Slots, Supply};
+pub use scenario::{Gave, Shown};
 pub use source_map::SourceMap;
 pub use tests_file::render_tests_file;
 

@@ -7,7 +7,7 @@
 mod callables;
 mod types;
 
-pub use callables::{Callable, Callables, Given, Input, callables};
+pub use callables::{Callable, Callables, Fields, Given, Input, callables};
 
 use std::collections::BTreeMap;
 

@@ -35,9 +35,16 @@ fn programs_that_part_are_told_apart_by_a_small_input() {
     let behaviours = compared(
         &spec,
         &[
-            &format!("pub fn slug(title: &str) -> String {{ {split}.map(str::to_ascii_lowercase).collect::<Vec<_>>().join(\"-\") }}"),
-            &format!("pub fn slug(title: &str) -> String {{ {}.map(str::to_lowercase).collect::<Vec<_>>().join(\"-\") }}", split.replace("is_ascii_", "is_")),
-            &format!("pub fn slug(t: &str) -> String {{ let title = t; {split}.map(|p| p.to_ascii_lowercase()).collect::<Vec<String>>().join(\"-\") }}"),
+            &format!(
+                "pub fn slug(title: &str) -> String {{ {split}.map(str::to_ascii_lowercase).collect::<Vec<_>>().join(\"-\") }}"
+            ),
+            &format!(
+                "pub fn slug(title: &str) -> String {{ {}.map(str::to_lowercase).collect::<Vec<_>>().join(\"-\") }}",
+                split.replace("is_ascii_", "is_")
+            ),
+            &format!(
+                "pub fn slug(t: &str) -> String {{ let title = t; {split}.map(|p| p.to_ascii_lowercase()).collect::<Vec<String>>().join(\"-\") }}"
+            ),
         ],
         &Options::default(),
     );

@@ -54,9 +54,12 @@ pub struct Input {
 pub struct Given {
     /// Its type parameters.
     pub parameters: Vec<String>,
-    /// Its variants; a struct is one, without a name. Of each field its name, where it has one, and its type in full.
-    pub variants: Vec<(Option<String>, Vec<(Option<String>, String)>)>,
+    /// Its variants; a struct is one, without a name.
+    pub variants: Vec<(Option<String>, Fields)>,
 }
+
+/// Of each field its name, where it has one, and its type in full.
+pub type Fields = Vec<(Option<String>, String)>;
 
 /// What of a spec can be called from outside; `None` where its values can't travel.
 pub fn callables(spec: &Spec) -> Option<Callables> {
@@ -130,15 +133,14 @@ impl Channel<'_> {
             }
             _ => return None,
         };
-        let parameters: Vec<String> =
-            generics.type_params().map(|parameter| parameter.ident.to_string()).collect();
+        let parameters: Vec<String> = generics.type_params().map(|parameter| parameter.ident.to_string()).collect();
         if generics.params.iter().any(|parameter| matches!(parameter, GenericParam::Const(_))) {
             return None;
         }
         let mut context = Context::new(None, BTreeMap::new(), true);
         context.parameters = parameters.iter().cloned().collect();
         context.is_owned = false;
-        let fields = |fields: &syn::Fields| -> Option<Vec<(Option<String>, String)>> {
+        let fields = |fields: &syn::Fields| -> Option<Fields> {
             let one = |field: &syn::Field| {
                 Some((field.ident.as_ref().map(ToString::to_string), self.types.text(&field.ty, &context)?))
             };
