@@ -147,6 +147,8 @@ pub struct Coverage {
     pub drawn: usize,
     /// Draws, among those, on which some two programs part.
     pub drawn_apart: usize,
+    /// The same of each function of which inputs were drawn.
+    pub drawn_of_each: Vec<usize>,
     /// Whether every input that the types allow was run.
     pub is_exhaustive: bool,
     /// Inputs that were not run, since the spec's properties rule them out.
@@ -162,12 +164,16 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// The share of inputs, as they are drawn, on which programs that were never seen to part may still part: a
-    /// difference on so many or more would have been seen with a probability of 95%. `None` where nothing was drawn.
+    /// The share of a function's inputs, as they are drawn, on which programs that were never seen to part may still
+    /// part: a difference on so many or more would have been seen with a probability of 95%. `None` where nothing was
+    /// drawn.
     pub fn bound(&self) -> Option<f64> {
         match self.is_exhaustive {
             true => Some(0.0),
-            false => (self.drawn > 0).then(|| 1.0 - 0.05_f64.powf(1.0 / self.drawn as f64)),
+            false => {
+                let fewest = self.drawn_of_each.iter().copied().min().filter(|fewest| *fewest > 0);
+                fewest.map(|fewest| 1.0 - 0.05_f64.powf(1.0 / fewest as f64))
+            }
         }
     }
 
@@ -175,12 +181,18 @@ impl Coverage {
     pub fn sentence(&self) -> String {
         match self.bound() {
             _ if self.is_exhaustive => format!("all {} inputs that there are were run", self.inputs),
-            Some(bound) => format!(
-                "{} inputs were drawn at random: had {:.2}% of such inputs or more shown a difference, one would have \
-                 been seen with a probability of 95%",
-                self.drawn,
-                100.0 * bound
-            ),
+            Some(bound) => {
+                let of = match self.drawn_of_each.len() {
+                    1 => String::new(),
+                    count => format!(" for {count} functions"),
+                };
+                format!(
+                    "{} inputs were drawn at random{of}: had {:.2}% of such inputs or more shown a difference, one \
+                     would have been seen with a probability of 95%",
+                    self.drawn,
+                    100.0 * bound
+                )
+            }
             None => format!(
                 "only {} input(s) that the spec itself names were run: of all others nothing is known",
                 self.inputs
@@ -279,10 +291,23 @@ pub fn compare(
     };
     comparison.coverage.not_called = not_called;
     comparison.run()?;
-    let (splits, observations) = (comparison.splits()?, std::mem::take(&mut comparison.observations));
+    let mut splits = comparison.splits()?;
+    let mut observations = std::mem::take(&mut comparison.observations);
     let mut coverage = std::mem::take(&mut comparison.coverage);
-    coverage.inputs = observations.len();
     let mut clusters = std::mem::take(&mut comparison.clusters);
+    if !coverage.not_called.is_empty() && !comparison.programs.is_empty() {
+        // What can't be called with values alone is called as the spec shows it.
+        let compared: Vec<&Candidate> = comparison.programs.iter().map(|at| candidates[*at]).collect();
+        let (_, ran, shown) = scenarios::observe(validator, checks, &compared)?;
+        for observation in shown.into_iter().filter(|_| ran.len() == compared.len()) {
+            if observation.is_split() {
+                clusters = refined(&clusters, &|one, other| observation.parts(one, other));
+                splits.push(scenarios::split(&observation));
+            }
+            observations.push(observation);
+        }
+    }
+    coverage.inputs = observations.len();
     clusters.sort_by_key(|cluster| (std::cmp::Reverse(cluster.len()), cluster[0]));
     let programs = std::mem::take(&mut comparison.programs);
     Ok(Behaviours { programs, refused, observations, clusters, splits, coverage })
@@ -336,11 +361,13 @@ impl Comparison<'_> {
         }
         let mut drawn: Vec<(Input, Origin)> = Vec::new();
         let mut is_exhaustive = true;
+        let mut listed = Vec::new();
         for (at, function) in self.functions.iter().enumerate() {
             self.coverage.functions.push(function.path.clone());
             let mut maker = Maker { shapes: self.shapes, words: self.words, random: random.clone() };
             if let Some(all) = maker.all(&function.inputs) {
                 first.extend(all.into_iter().filter_map(|all| Some((self.input(at, all)?, Origin::Listed))));
+                listed.push(at);
                 continue;
             }
             is_exhaustive = false;
@@ -380,9 +407,11 @@ impl Comparison<'_> {
         if !is_exhaustive {
             self.search(random)?;
         }
+        let mut of_each = vec![0; self.functions.len()];
         for observation in &self.observations {
             if observation.drawn > 0 && observation.outcomes.iter().all(|outcome| outcome.kind.is_answer()) {
                 self.coverage.drawn += observation.drawn;
+                of_each[self.inputs[observation.input].function] += observation.drawn;
                 self.coverage.drawn_apart += if observation.is_split() { observation.drawn } else { 0 };
             }
         }

@@ -3,6 +3,7 @@
 use super::{Behaviours, Coverage, Kind, Observation, Origin, Outcome, Split};
 use crate::candidate::Candidate;
 use crate::validate::{Checks, Gave, Shown, ValidateError, Validator};
+use crate::verdict::Verdict;
 
 /// Compares candidates on the calls that the spec shows; `not_called` says why on nothing else.
 pub(super) fn compare(
@@ -11,6 +12,31 @@ pub(super) fn compare(
     candidates: &[&Candidate],
     not_called: Vec<(String, String)>,
 ) -> Result<Behaviours, ValidateError> {
+    let (refused, programs, observations) = observe(validator, checks, candidates)?;
+    let mut clusters: Vec<Vec<usize>> = vec![(0..programs.len()).collect()];
+    clusters.retain(|cluster| !cluster.is_empty());
+    let mut splits = Vec::new();
+    for observation in observations.iter().filter(|observation| observation.is_split()) {
+        let before = clusters.len();
+        clusters = super::refined(&clusters, &|one, other| observation.parts(one, other));
+        if clusters.len() > before || splits.is_empty() {
+            splits.push(split(observation));
+        }
+    }
+    clusters.sort_by_key(|cluster| (std::cmp::Reverse(cluster.len()), cluster[0]));
+    let coverage = Coverage { inputs: observations.len(), not_called, ..Coverage::default() };
+    Ok(Behaviours { programs, refused, observations, clusters, splits, coverage })
+}
+
+/// Candidates that do not compile, those that do, and what these do with the calls that the spec shows.
+type Observed = (Vec<(usize, Verdict)>, Vec<usize>, Vec<Observation>);
+
+/// Makes the calls that the spec shows.
+pub(super) fn observe(
+    validator: &Validator,
+    checks: &Checks,
+    candidates: &[&Candidate],
+) -> Result<Observed, ValidateError> {
     let (calls, shown) = validator.show_examples(checks, candidates)?;
     let (mut refused, mut programs, mut ran) = (Vec::new(), Vec::new(), Vec::new());
     for (at, shown) in shown.into_iter().enumerate() {
@@ -37,25 +63,18 @@ pub(super) fn compare(
         let (origin, sent) = (Origin::Example, Vec::new());
         observations.push(Observation { call, origin, drawn: 0, outcomes, classes, input: at, sent });
     }
-    let mut clusters: Vec<Vec<usize>> = vec![(0..programs.len()).collect()];
-    clusters.retain(|cluster| !cluster.is_empty());
-    let mut splits = Vec::new();
-    for observation in observations.iter().filter(|observation| observation.is_split()) {
-        let before = clusters.len();
-        clusters = super::refined(&clusters, &|one, other| observation.parts(one, other));
-        if clusters.len() > before || splits.is_empty() {
-            splits.push(Split {
-                call: observation.call.clone(),
-                outcomes: observation.outcomes.clone(),
-                classes: observation.classes.clone(),
-                made_of: None,
-                origin: Origin::Example,
-            });
-        }
+    Ok((refused, programs, observations))
+}
+
+/// What a call that the spec shows tells apart.
+pub(super) fn split(observation: &Observation) -> Split {
+    Split {
+        call: observation.call.clone(),
+        outcomes: observation.outcomes.clone(),
+        classes: observation.classes.clone(),
+        made_of: None,
+        origin: Origin::Example,
     }
-    clusters.sort_by_key(|cluster| (std::cmp::Reverse(cluster.len()), cluster[0]));
-    let coverage = Coverage { inputs: observations.len(), not_called, ..Coverage::default() };
-    Ok(Behaviours { programs, refused, observations, clusters, splits, coverage })
 }
 
 fn outcome((first, again): &(Gave, Gave)) -> Outcome {

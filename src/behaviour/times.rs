@@ -14,7 +14,7 @@ const ROUNDS: usize = 9;
 /// Different inputs.
 const INPUTS: usize = 64;
 /// CPU time that a round should take at least, beside starting the process.
-const ROUND: Duration = Duration::from_millis(25);
+const ROUND: Duration = Duration::from_millis(10);
 /// Most calls of a round.
 const CALLS: usize = 20_000;
 
@@ -66,29 +66,35 @@ pub fn times(
     // A round is long; one call in it is not.
     answerers.be_patient(Duration::from_secs(2), 3);
     let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); compared.len()];
-    let mut repeats = 1;
-    // As many calls as the slowest needs for a round that can be measured.
+    // Of each as many calls as it takes for a round that can be measured.
+    let mut repeats = Vec::new();
+    let most = (CALLS / usable.len()).max(1);
     for program in 0..compared.len() {
-        let Some(once) = measure(&mut answerers, program, &usable, 1)? else { return Ok(None) };
-        let wanted = ROUND.as_nanos() as f64 / (once * usable.len() as f64).max(1.0);
-        let most = (CALLS / usable.len()).max(1);
-        repeats = repeats.max((wanted.ceil() as usize).min(most));
+        let mut count = 1;
+        loop {
+            let Some(each) = measure(&mut answerers, program, &usable, count)? else { return Ok(None) };
+            if count == most || each * (count * usable.len()) as f64 >= ROUND.as_nanos() as f64 {
+                break;
+            }
+            // A few calls are lost in the noise: how many it takes is found out step by step.
+            count = (4 * count).min(most);
+        }
+        repeats.push(count);
     }
-    // The slowest may be much slower than the fastest.
     for _ in 0..ROUNDS {
         for (program, rounds) in rounds.iter_mut().enumerate() {
-            let Some(time) = measure(&mut answerers, program, &usable, repeats)? else { return Ok(None) };
+            let Some(time) = measure(&mut answerers, program, &usable, repeats[program])? else { return Ok(None) };
             rounds.push(time);
         }
     }
-    let time = |rounds: Vec<f64>| {
+    let time = |(rounds, repeats): (Vec<f64>, usize)| {
         let mut all = rounds.clone();
         all.sort_by(f64::total_cmp);
         let (low, median, high) = (all[0], all[all.len() / 2], all[all.len() - 1]);
         Time { low, median, high, calls: repeats * usable.len(), inputs: usable.len(), rounds }
     };
-    let all: Vec<Time> = rounds.into_iter().map(time).collect();
-    Ok(all.iter().all(|time| time.low > 0.0).then_some(all))
+    let all: Vec<Time> = rounds.into_iter().zip(repeats).map(time).collect();
+    Ok(all.iter().all(|time| time.median > 0.0).then_some(all))
 }
 
 /// Nanoseconds for each call, without what starting the process takes; `None` where one finds no answer.

@@ -4,11 +4,14 @@
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod batch;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod behaviour;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod build;
 mod budget;
 mod cli;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod diff;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod doctor;
 #[cfg(feature = "embedded")]
@@ -24,6 +27,8 @@ mod house;
 mod ledger;
 mod model;
 #[cfg(unix)]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod pairs;
 mod programs;
 mod providers;
 mod providers_cli;
