@@ -415,6 +415,9 @@ impl Comparison<'_> {
                 self.coverage.drawn_apart += if observation.is_split() { observation.drawn } else { 0 };
             }
         }
+        let mut places = 0..;
+        of_each.retain(|_| places.next().is_some_and(|at| !listed.contains(&at)));
+        self.coverage.drawn_of_each = of_each;
         let is_unknown =
             |observation: &Observation| observation.outcomes.iter().any(|outcome| !outcome.kind.is_answer());
         let unanswered = self.observations.iter().filter(|one| is_unknown(one)).count();

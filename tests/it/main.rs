@@ -26,9 +26,9 @@ mod house;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ledger;
 mod model;
-#[cfg(unix)]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod pairs;
+#[cfg(unix)]
 mod programs;
 mod providers;
 mod providers_cli;
