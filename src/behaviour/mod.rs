@@ -38,8 +38,10 @@ use crate::verdict::Verdict;
 
 /// Inputs in a row that split nothing new, after which the search for more ends.
 const FRUITLESS: usize = 299;
-/// Inputs made at once while searching.
-const ROUND: usize = 64;
+/// Inputs made at once while searching: for each program some, between these. Each round takes a process a program.
+const ROUND: std::ops::RangeInclusive<usize> = 64..=300;
+/// CPU time that a call may take before it is believed that it finds no answer.
+const PATIENCE: Duration = Duration::from_millis(1500);
 /// Longest call, in bytes.
 const LONGEST: usize = 32 << 10;
 /// Most draws that may be passed over for each that counts.
@@ -53,7 +55,8 @@ pub struct Options {
     pub draws: usize,
     /// Most inputs that are searched for beside those, near to where programs part.
     pub search: usize,
-    /// Inputs that split programs to be shown, at most; each is made as small as it gets.
+    /// Inputs that split programs and are made as small as they get, at most. Where it takes more to tell all clusters
+    /// apart, the others are as they were found.
     pub splits: usize,
     /// From it all inputs follow.
     pub seed: u64,
@@ -479,6 +482,7 @@ impl Comparison<'_> {
                 false => vec![(Reply::NotAsked, Reply::NotAsked); calls.len()],
             });
         }
+        wait_longer(&mut self.answerers, &self.programs, &calls, &mut replies)?;
         let mut count = 0;
         for (number, at) in news.iter().enumerate() {
             let each: Vec<&(Reply, Reply)> = replies.iter().map(|replies| &replies[number]).collect();
@@ -511,7 +515,7 @@ impl Comparison<'_> {
                 return Ok(());
             }
             let mut batch = Vec::new();
-            for _ in 0..ROUND {
+            for _ in 0..(8 * self.programs.len()).clamp(*ROUND.start(), *ROUND.end()) {
                 made += 1;
                 let base = &self.inputs[*maker.random.pick(&bases)];
                 let function = &self.functions[base.function];
@@ -579,6 +583,30 @@ fn encoded(shapes: &Shapes, function: &Function, arguments: &[Value]) -> Vec<u8>
         value::encode(shapes, &input.shape, value, &mut call);
     }
     call
+}
+
+/// Where some programs answer and others take too long, these get more time: that a clock was short is no difference.
+fn wait_longer(
+    answerers: &mut Answerers,
+    programs: &[usize],
+    calls: &[&[u8]],
+    replies: &mut [Vec<(Reply, Reply)>],
+) -> Result<(), ValidateError> {
+    let is_split: Vec<bool> = (0..calls.len())
+        .map(|at| replies.iter().any(|all| !matches!(all[at].0, Reply::TimedOut | Reply::NotAsked)))
+        .collect();
+    for (place, all) in replies.iter_mut().enumerate() {
+        let late: Vec<usize> = (0..calls.len()).filter(|at| is_split[*at] && all[*at].0 == Reply::TimedOut).collect();
+        if late.is_empty() {
+            continue;
+        }
+        let asked: Vec<&[u8]> = late.iter().map(|at| calls[*at]).collect();
+        let again = answerers.ask_patiently(programs[place], PATIENCE, &asked)?;
+        for (at, reply) in late.into_iter().zip(again) {
+            all[at] = (reply.clone(), reply);
+        }
+    }
+    Ok(())
 }
 
 /// Calls a program twice, in two processes, the second time in the other order.

@@ -6,16 +6,14 @@ use std::time::{Duration, Instant};
 use super::inputs::{Maker, Random};
 use super::outcome::Kind;
 use super::value::Value;
-use super::{Comparison, Observation, Split, ask_twice, print, refined};
+use super::{Comparison, Observation, PATIENCE, Split, ask_twice, print, refined};
 use crate::validate::{Reply, ValidateError};
 
 /// Most inputs run for one split.
 const STEPS: usize = 1500;
 /// Inputs run at once.
 const ROUND: usize = 48;
-/// CPU time that a call may take before it is believed that it finds no answer.
-const PATIENCE: Duration = Duration::from_millis(1500);
-/// The same while looking for something smaller.
+/// CPU time that a call may take while looking for something smaller.
 const HASTE: Duration = Duration::from_millis(200);
 /// Calls without an answer after which no smaller input is looked for.
 const LOSSES: usize = 6;
@@ -46,10 +44,11 @@ impl Comparison<'_> {
             match pair {
                 Some(pair) => {
                     told.insert((self.inputs[at].function, self.kinds(at, pair)));
-                    if splits.len() >= self.options.splits.max(self.clusters.len()) {
-                        continue;
-                    }
-                    match self.shrunk(at, pair)? {
+                    let split = match splits.len() < self.options.splits {
+                        true => self.shrunk(at, pair)?,
+                        false => Some(self.as_found(at)),
+                    };
+                    match split {
                         Some(split) => {
                             let is_known = |at: usize| split.outcomes[split.classes[at]].kind != Kind::Unknown;
                             clusters = refined(&clusters, &|one, other| {
@@ -85,6 +84,11 @@ impl Comparison<'_> {
             }
         }
         Ok(splits)
+    }
+
+    fn as_found(&self, at: usize) -> Split {
+        let Observation { call, outcomes, classes, origin, .. } = self.observations[at].clone();
+        Split { call, outcomes, classes, made_of: None, origin }
     }
 
     fn kinds(&self, at: usize, pair: (usize, usize)) -> Vec<Kind> {

@@ -32,6 +32,10 @@ const LONGEST: usize = 16 << 20;
 /// CPU time that one call may take, and how many calls may find no answer, where nobody says otherwise.
 const PATIENCE: Duration = Duration::from_millis(200);
 const LOSSES: usize = 6;
+/// How many calls are waited for that long.
+const PATIENTLY: usize = 3;
+/// How many calls that end the process count as one that is waited for.
+const CRASHES: usize = 25;
 
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +201,7 @@ impl Answerers {
         // Until there is trouble many calls are under way at once.
         let mut is_careful = false;
         while replies.len() < calls.len() {
-            if self.losses[candidate] >= self.most_losses {
+            if self.losses[candidate] >= CRASHES * self.most_losses {
                 replies.resize(calls.len(), Reply::NotAsked);
                 break;
             }
@@ -225,15 +229,35 @@ impl Answerers {
             } else if answered > 0 && is_out_of_time(finished.ending) && before > self.patience / 4 {
                 // The time went to those before. It is asked once more, first of all.
             } else {
-                replies.push(lost(&finished));
-                self.losses[candidate] += 1;
+                let reply = lost(&finished);
+                // To wait costs much more than to start a process anew.
+                self.losses[candidate] += if reply == Reply::TimedOut { CRASHES } else { 1 };
+                replies.push(reply);
             }
         }
         Ok((replies, cpu))
     }
 
-    /// How long one call may take from now on, in CPU time, and how many of a candidate's may find no answer before it
-    /// is asked no more.
+    /// As [`Answerers::ask`], with so much CPU time for each call: what finds no answer here does not count later on.
+    ///
+    /// # Errors
+    /// As [`Answerers::ask`].
+    pub fn ask_patiently(
+        &mut self,
+        candidate: usize,
+        call: Duration,
+        calls: &[&[u8]],
+    ) -> Result<Vec<Reply>, ValidateError> {
+        let before = (self.patience, self.losses[candidate]);
+        let most = CRASHES * self.most_losses;
+        (self.patience, self.losses[candidate]) = (call, most.saturating_sub(CRASHES * PATIENTLY));
+        let replies = self.ask(candidate, false, calls);
+        (self.patience, self.losses[candidate]) = before;
+        replies
+    }
+
+    /// How long one call may take from now on, in CPU time, and how many of a candidate's may use that up before it is
+    /// asked no more.
     pub fn be_patient(&mut self, call: Duration, losses: usize) {
         self.patience = call;
         self.most_losses = losses;
