@@ -162,7 +162,7 @@ fn come_back(types: &[(&str, &str)]) -> String {
             assert_eq!((argument, outcome.kind), (outcome.text.as_str(), Kind::Value), "{observation:?}");
         }
         count[at] += 1;
-        if count[at] <= 12 && !outcome.text.contains("NAN") && !observation.call.contains("NAN") {
+        if count[at] <= 5 && !outcome.text.contains("NAN") && !observation.call.contains("NAN") {
             examples.push(Example {
                 call: Snippet::new(observation.call.clone()),
                 expect: Expect::Returns(Snippet::new(outcome.text.clone())),
