@@ -91,6 +91,26 @@ pub enum Event {
     Finished(Finished),
     /// An artifact was held against itself.
     Verified(Verified),
+    /// An artifact was removed, since its spec is no more.
+    Removed {
+        /// The spec's name.
+        spec: String,
+        /// Where the spec was.
+        path: String,
+        /// The commit made.
+        commit: Option<String>,
+    },
+    /// An artifact followed its spec to another name or place; nothing was sampled.
+    Moved {
+        /// The spec's name now.
+        spec: String,
+        /// Its name before; the same where only its place is another one.
+        from: String,
+        /// Where it is now.
+        path: String,
+        /// The commit made.
+        commit: Option<String>,
+    },
     /// A proposal was left, or waits.
     Proposed(Proposed),
     /// A proposal was accepted or rejected.

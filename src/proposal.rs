@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::sha256;
 use crate::event::{Behaves, Differing, Origin};
 use crate::freeze::{self, FileText, FreezeError};
-use crate::provenance::{Provenance, ProvenanceError};
+use crate::provenance::{Drawn, Provenance, ProvenanceError};
 use crate::workspace::{Workspace, WorkspaceError, paths};
 
 /// Version of `proposal.json` and of the list of what was rejected. A reader refuses a higher one.
@@ -164,6 +164,11 @@ impl Proposal {
         unmarked(&self.files[0].1)
     }
 
+    /// The draw that it came from.
+    pub fn drawn(&self) -> &Drawn {
+        self.provenance.drawn().expect("what a person made is no proposal: it is neither written nor read as one")
+    }
+
     /// Whether these files are in the workspace already: it was accepted, and that was cut short.
     pub fn is_installed(&self, workspace: &Workspace) -> Result<bool, FreezeError> {
         for (path, bytes) in &self.files {
@@ -236,6 +241,9 @@ impl Proposal {
         }
         let spec = read(SPEC)?;
         let provenance = Provenance::read(&files[2].1).map_err(|error: ProvenanceError| broken(error.to_string()))?;
+        if provenance.drawn().is_none() {
+            return Err(broken("its provenance tells of no sample".to_owned()));
+        }
         let vouches = |file: &FileText| {
             provenance.subject.iter().any(|subject| subject.path == file.0 && subject.sha256 == sha256(&file.1))
         };

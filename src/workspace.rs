@@ -195,6 +195,11 @@ pub mod paths {
         format!("specs/{name}.yaml")
     }
 
+    /// Whether a path can be that of a spec of this name: its file is called so.
+    pub fn is_spec(path: &str, name: &str) -> bool {
+        path.rsplit('/').next().and_then(|file| file.strip_suffix(".yaml")) == Some(name)
+    }
+
     /// An artifact's code.
     pub fn code(name: &str) -> String {
         format!("generated/src/{name}.rs")

@@ -62,6 +62,11 @@ pub fn from_source(code: &str, spec: &Spec) -> Result<Candidate, Verdict> {
     })
 }
 
+/// Whether there are comments that a candidate does not keep: all but those that document.
+pub fn has_remarks(code: &str) -> bool {
+    scan::scan(code, 0, usize::MAX).has_remarks
+}
+
 /// The source as one line of tokens: equal for candidates that differ only in layout and comments.
 ///
 /// Doc comments are comments here. For deciding that two candidates need judging only once.

@@ -22,6 +22,8 @@ pub(super) struct Scan {
     pub(super) state: State,
     /// How far it went.
     pub(super) reached: usize,
+    /// Whether it passed a comment that documents nothing.
+    pub(super) has_remarks: bool,
 }
 
 /// Scans `text` from the offset `from`, up to `limit` possible ends.
@@ -30,13 +32,21 @@ pub(super) fn scan(text: &str, from: usize, limit: usize) -> Scan {
     let mut at = from;
     let mut open: Vec<(u8, usize)> = Vec::new();
     let mut ends = Vec::new();
-    let finish = |ends: Vec<usize>, state: State, reached: usize| Scan { ends, state, reached };
+    let has_remarks = std::cell::Cell::new(false);
+    let finish =
+        |ends: Vec<usize>, state: State, reached: usize| Scan { ends, state, reached, has_remarks: has_remarks.get() };
     while at < bytes.len() {
         let start = at;
         match bytes[at] {
-            b'/' if bytes.get(at + 1) == Some(&b'/') => at = line_end(bytes, at),
+            b'/' if bytes.get(at + 1) == Some(&b'/') => {
+                has_remarks.set(has_remarks.get() || is_remark(&bytes[at..]));
+                at = line_end(bytes, at);
+            }
             b'/' if bytes.get(at + 1) == Some(&b'*') => match comment_end(bytes, at) {
-                Some(end) => at = end,
+                Some(end) => {
+                    has_remarks.set(has_remarks.get() || is_remark(&bytes[at..end]));
+                    at = end;
+                }
                 None => return finish(ends, State::Open(start), bytes.len()),
             },
             b'"' => match string_end(bytes, at) {
@@ -81,6 +91,14 @@ pub(super) fn scan(text: &str, from: usize, limit: usize) -> Scan {
     }
     let state = open.last().map_or(State::Balanced, |(_, at)| State::Open(*at));
     finish(ends, state, bytes.len())
+}
+
+/// Whether a comment documents nothing, as rustc sees it.
+fn is_remark(comment: &[u8]) -> bool {
+    let starts = |with: &str| comment.starts_with(with.as_bytes());
+    let lines = starts("//!") || starts("///") && !starts("////");
+    let blocks = starts("/*!") || starts("/**") && !starts("/***") && !starts("/**/");
+    !lines && !blocks
 }
 
 /// Line and column (from 1, in characters) of an offset.
@@ -188,6 +206,21 @@ mod tests {
             ends("fn f<'a>(x: &'a str) { '}'; '\\''; r#\"}\"#; /* } */ } // }"),
             ["fn f<'a>(x: &'a str) { '}'; '\\''; r#\"}\"#; /* } */ }"]
         );
+    }
+
+    #[test]
+    fn tells_comments_that_document_from_those_that_do_not() {
+        for (text, found) in [
+            ("/// a\nfn f() { \"// b\"; \"/* c\"; }", false),
+            ("//! a\n/** b */ /*! c */ fn f() {}", false),
+            ("fn f() {} // a", true),
+            ("//// a\nfn f() {}", true),
+            ("fn f() { /* a */ }", true),
+            ("fn f() { /**/ }", true),
+            ("/*** a */ fn f() {}", true),
+        ] {
+            assert_eq!(scan(text, 0, usize::MAX).has_remarks, found, "{text}");
+        }
     }
 
     #[test]

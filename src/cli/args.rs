@@ -23,6 +23,7 @@ Examples:
   llmc show slugify                          where did this code come from?
   llmc regen slugify && llmc review          other samples, seen before they are committed
   llmc verify                                for CI: is everything as it was built?
+  llmc adopt slugify                         keep what I edited in generated/src/slugify.rs
 
 Exit codes: 0 done, 1 usage or settings, 2 spec invalid, 3 no candidate passed, 4 budget or time spent,
 5 provider failed, 6 difference found, 70 internal error, 130 interrupted.")]
@@ -105,10 +106,18 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Make an artifact again from its recorded completion, byte for byte
     Replay(ReplayArgs),
+    /// Take in an artifact that was edited by hand, once it passes every check
+    Adopt(AdoptArgs),
     /// Find out how much a spec's own checks pin down, by changing the artifact
     Strength(StrengthArgs),
-    /// Show where an artifact came from
+    /// Hold two programs of a spec against each other: what they do, how fast, and their text
+    Diff(DiffArgs),
+    /// Show where an artifact came from, now or in an earlier commit
     Show(ShowArgs),
+    /// List the commits that changed an artifact: when, by whom or what, and what changed
+    Log(LogArgs),
+    /// Make an artifact of an earlier commit current again, in a new commit
+    Revert(RevertArgs),
     /// Everything that was sampled here: export it, add it up, remove what is old
     Ledger(LedgerArgs),
     /// List the models that can be used, or fetch an embedded one
@@ -408,6 +417,32 @@ pub(crate) struct ReplayArgs {
     pub(crate) no_cache: bool,
 }
 
+/// `llmc adopt`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc adopt slugify                           generated/src/slugify.rs as I edited it is the artifact now
+  llmc adopt slugify --no-commit               write its record and leave git alone
+
+No model is asked. The code is held against the interface and the policy, printed as llmc prints code (comments but for
+documentation are not kept), compiled, and run against every check of the spec, in the sandbox, as a sample would be. Its
+provenance says that a person made it, and from what. A build does not replace it by a sample unless --overwrite is given.
+
+Exit codes: 0 it is the artifact now, or nothing was edited; 3 it does not pass: nothing was written, and the edit stays.")]
+pub(crate) struct AdoptArgs {
+    /// The spec, by name or file
+    pub(crate) spec: String,
+    /// Leave git alone: write the files and stop
+    #[arg(long)]
+    pub(crate) no_commit: bool,
+    /// Judge afresh, even what was judged before
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Write the spec's own tests over tests that were edited by hand
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
 /// `llmc strength`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -438,13 +473,64 @@ pub(crate) struct StrengthArgs {
     pub(crate) jobs: Option<u16>,
 }
 
+/// `llmc diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc diff                                    every proposal, against the artifact it would replace
+  llmc diff slugify                            the one of this spec
+  llmc diff slugify --rev HEAD~3..HEAD         between two commits
+  llmc diff --rev main                         what differs between `main` and the work tree, in all specs
+  llmc diff slugify --files old.rs new.rs      any two implementations of a spec
+  llmc diff slugify --with slug_fast           the artifacts of two specs with one signature
+  llmc diff slugify --text                     the text alone: nothing is compiled or run
+
+Both are compiled, in the sandbox, and run on the same inputs: the calls that the spec shows, values at the edges of
+their types, values drawn at random, and others near to where they part. Where they part the input is made as small as
+it gets. Where they don't, it is said how large a difference may still be there.
+
+Exit codes: 0 whether they differ or not (with --exit-code 1 where they do), 1 there is nothing to compare.")]
+pub(crate) struct DiffArgs {
+    /// Specs by name or file; every one with a proposal when none is given
+    #[arg(value_name = "SPEC")]
+    pub(crate) specs: Vec<String>,
+    /// Two revisions of git's, or one to compare the work tree with
+    #[arg(long, value_name = "A..B", conflicts_with_all = ["with", "files"])]
+    pub(crate) rev: Option<String>,
+    /// Compare with the artifact of another spec
+    #[arg(long, value_name = "SPEC", conflicts_with = "files")]
+    pub(crate) with: Option<String>,
+    /// Compare two files
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"])]
+    pub(crate) files: Vec<PathBuf>,
+    /// Compare the text alone: nothing is compiled or run
+    #[arg(long)]
+    pub(crate) text: bool,
+    /// Measure no time
+    #[arg(long)]
+    pub(crate) no_time: bool,
+    /// How many inputs to draw at random for each function [default: 300]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=20_000))]
+    pub(crate) inputs: Option<u16>,
+    /// Draw other inputs: all follow from this number
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Exit with 1 where they differ
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// Print straight to the terminal
+    #[arg(long)]
+    pub(crate) no_pager: bool,
+}
+
 /// `llmc show`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  llmc show slugify\n  llmc show slugify --samples        every sample of the last build, with its verdict\n  llmc show slugify --code"
+    after_help = "Examples:\n  llmc show slugify\n  llmc show slugify --samples        every sample of the last build, with its verdict\n  llmc show slugify --code\n  llmc show slugify@HEAD~3 --code    as it was three commits ago"
 )]
 pub(crate) struct ShowArgs {
-    /// The spec, by name or file
+    /// The spec, by name or file, and maybe a revision of git's
+    #[arg(value_name = "SPEC[@REV]")]
     pub(crate) spec: String,
     /// The samples of the last build on this machine, with their verdicts
     #[arg(long, conflicts_with = "code")]
@@ -452,6 +538,44 @@ pub(crate) struct ShowArgs {
     /// The code
     #[arg(long)]
     pub(crate) code: bool,
+}
+
+/// `llmc log`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc log slugify
+  llmc log slugify -n 3                        the last three
+  llmc log slugify --message-format json | jq -r .commit
+
+Read from git alone. An artifact that was moved to another name is followed to the commits under its old one. Of behaviour
+only what the records prove is told: where the code and what it is built with are the same, it is the same.")]
+pub(crate) struct LogArgs {
+    /// The spec, by name or file; it need not be there any more
+    pub(crate) spec: String,
+    /// How many commits to list at most
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) number: Option<u32>,
+}
+
+/// `llmc revert`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc revert slugify@HEAD~1                   as it was before the last commit
+  llmc revert slugify@3f0c1d2                  as `llmc log slugify` lists it
+
+Spec, code, tests and provenance are made what they were, and the generated crate's own files follow; all else stays as it
+is. What is changed and not committed is never written over. Nothing is sampled, compiled or run.
+
+Exit codes: 0 it is current, 6 changes would be lost, or that commit's artifact is not as its own record says.")]
+pub(crate) struct RevertArgs {
+    /// The spec, by name or file, and a revision of git's
+    #[arg(value_name = "SPEC@REV")]
+    pub(crate) spec: String,
+    /// Leave git alone: write the files and stop
+    #[arg(long)]
+    pub(crate) no_commit: bool,
 }
 
 /// `llmc ledger`.

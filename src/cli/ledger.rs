@@ -159,7 +159,7 @@ fn artifacts(session: &Session) -> Result<HashSet<String>, Error> {
     for name in proposal::waiting(&session.workspace)? {
         // What can't be read can't be accepted either.
         if let Ok(Some(proposal)) = Proposal::read(&session.workspace, &name) {
-            digests.insert(sha256(&proposal.provenance.completion.text));
+            digests.insert(sha256(&proposal.drawn().completion.text));
         }
     }
     let folder = session.workspace.path(paths::PROVENANCE);
@@ -177,7 +177,7 @@ fn artifacts(session: &Session) -> Result<HashSet<String>, Error> {
         let path = format!("{}/{name}", paths::PROVENANCE);
         let bytes = std::fs::read(entry.path()).map_err(|error| unreadable(&path).cause(error))?;
         let provenance = Provenance::read(&bytes).map_err(|error| unreadable(&path).cause(error))?;
-        digests.insert(sha256(provenance.completion.text));
+        digests.extend(provenance.drawn().map(|drawn| sha256(&drawn.completion.text)));
     }
     Ok(digests)
 }

@@ -2,13 +2,17 @@
 //!
 //! With `report`, the only place that prints; the only one that reads the environment.
 
+mod adopt;
 mod args;
+mod diff;
 mod doctor;
 mod estimate;
 mod explain;
 mod init;
 mod keys;
 mod ledger;
+mod log;
+mod revert;
 mod review;
 mod show;
 mod strength;
@@ -218,6 +222,10 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             let mut session = session(cli, output, None)?;
             replay(&mut session, args, &directory(&cli.global)?, output).await
         }
+        Command::Adopt(args) => {
+            let mut session = session(cli, output, None)?;
+            adopt::adopt(&mut session, args, &directory(&cli.global)?, output).await
+        }
         Command::Strength(args) => {
             let mut session = session(cli, output, None)?;
             session.options.no_cache = args.no_cache;
@@ -244,9 +252,21 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
         }
         Command::Accept(args) => review::accept(&mut session(cli, output, None)?, args, output).await,
         Command::Reject(args) => review::reject(&session(cli, output, None)?, args, output),
+        Command::Diff(args) => {
+            let mut session = session(cli, output, None)?;
+            diff::diff(&mut session, args, &directory(&cli.global)?, output).await
+        }
         Command::Show(args) => {
             let session = session(cli, output, None)?;
             show::show(&session, args, &directory(&cli.global)?, output)
+        }
+        Command::Log(args) => {
+            let session = session(cli, output, None)?;
+            log::log(&session, args, output)
+        }
+        Command::Revert(args) => {
+            let mut session = session(cli, output, None)?;
+            revert::revert(&mut session, args, &directory(&cli.global)?, output)
         }
         // Anywhere, and what a workspace says plays no part.
         Command::Doctor => doctor::doctor(&options(cli, None, None)?, output),
@@ -413,6 +433,11 @@ async fn replay(
         Output::note(&format!("note: {note}"));
     }
     Ok(ExitCode::Done)
+}
+
+/// A commit at the end of a line.
+fn commit_text(commit: Option<&str>) -> String {
+    commit.map(|commit| format!(", commit {}", commit.get(..9).unwrap_or(commit))).unwrap_or_default()
 }
 
 /// Prints what is left to say of a run over several specs; returns the exit code.

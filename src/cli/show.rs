@@ -9,13 +9,17 @@ use super::args::ShowArgs;
 use crate::driver::{self, Session};
 use crate::error::{Error, ExitCode};
 use crate::ledger::{Ledger, Recorded};
-use crate::provenance::{Fixer, Provenance};
+use crate::provenance::{Drawn, Fixer, Origin, Provenance};
 use crate::report::{count, printable};
 use crate::workspace::paths;
 
 /// Shows an artifact, its code, or the samples of its last build.
 pub(super) fn show(session: &Session, args: &ShowArgs, from: &Path, output: &Output) -> Result<ExitCode, Error> {
-    let (specs, mistakes) = driver::load_specs(session, std::slice::from_ref(&args.spec), from)?;
+    let (named, revision) = driver::split(&args.spec);
+    if let Some(revision) = revision {
+        return earlier(session, args, named, revision, output);
+    }
+    let (specs, mistakes) = driver::load_specs(session, &[named.to_owned()], from)?;
     if !mistakes.is_empty() {
         return Err(Error::spec(mistakes));
     }
@@ -33,13 +37,43 @@ pub(super) fn show(session: &Session, args: &ShowArgs, from: &Path, output: &Out
     }
     let path = paths::provenance(name);
     let bytes = std::fs::read(session.workspace.path(&path)).map_err(missing)?;
+    record(&bytes, &path, output)
+}
+
+/// Shows an artifact as a commit has it; its spec need not be there any more.
+fn earlier(
+    session: &Session,
+    args: &ShowArgs,
+    named: &str,
+    revision: &str,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    let name = driver::name_of(named)?;
+    if args.samples {
+        return Err(Error::new(
+            ExitCode::Usage,
+            "samples are those of the last build on this machine, not of a revision",
+        )
+        .hint(format!("`llmc show {name} --samples`")));
+    }
+    if args.code {
+        let (_, bytes) = driver::at_revision(session, &name, revision, paths::code)?;
+        Output::data(&String::from_utf8_lossy(&bytes));
+        return Ok(ExitCode::Done);
+    }
+    let (commit, bytes) = driver::at_revision(session, &name, revision, paths::provenance)?;
+    record(&bytes, &format!("{}` in `{commit}", paths::provenance(&name)), output)
+}
+
+/// Prints a record.
+fn record(bytes: &[u8], path: &str, output: &Output) -> Result<ExitCode, Error> {
     if output.is_json() {
-        let value: Value = serde_json::from_slice(&bytes)
+        let value: Value = serde_json::from_slice(bytes)
             .map_err(|error| Error::new(ExitCode::Difference, format!("failed to read `{path}`")).cause(error))?;
         Output::data(&format!("{value}\n"));
         return Ok(ExitCode::Done);
     }
-    let provenance = Provenance::read(&bytes)
+    let provenance = Provenance::read(bytes)
         .map_err(|error| Error::new(ExitCode::Difference, format!("failed to read `{path}`")).cause(error))?;
     Output::data(&printable(&summary(&provenance)));
     Ok(ExitCode::Done)
@@ -47,16 +81,36 @@ pub(super) fn show(session: &Session, args: &ShowArgs, from: &Path, output: &Out
 
 /// The provenance in a few lines.
 fn summary(provenance: &Provenance) -> String {
-    let statistics = &provenance.statistics;
-    let counts = statistics.counts;
-    let completion = &provenance.completion;
-    let parameters = &provenance.sampling.parameters;
     let mut rows: Vec<(&str, String)> = vec![
         ("spec", format!("{} (sha256:{})", provenance.spec.path, short(&provenance.spec.digest))),
         ("code", paths::code(&provenance.spec.name)),
-        ("model", provenance.model.to_string()),
     ];
-    if let Some(digest) = &provenance.model.digest {
+    match &provenance.origin {
+        Origin::Model(drawn) => rows.extend(drawn_rows(drawn)),
+        Origin::Human(adoption) => {
+            rows.push(("made by", "a person: no model, no completion; every check holds".to_owned()));
+            if let Some(from) = &adoption.from {
+                rows.push(("made from", format!("an artifact with code sha256:{}", short(&from.code))));
+            }
+        }
+    }
+    let is_drawn = provenance.drawn().is_some();
+    rows.push(("compiler", format!("{} on {}", provenance.toolchain.rustc, provenance.toolchain.host)));
+    rows.push(("sandbox", provenance.sandbox.clone()));
+    let when = if is_drawn { "built" } else { "taken in" };
+    rows.push((when, format!("{} by llmc {}", provenance.finished_on, provenance.llmc_version)));
+    let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
+    rows.iter().map(|(label, value)| format!("{label:width$}  {value}\n")).collect()
+}
+
+/// What was sampled, and what of it was chosen.
+fn drawn_rows(drawn: &Drawn) -> Vec<(&'static str, String)> {
+    let statistics = &drawn.statistics;
+    let counts = statistics.counts;
+    let completion = &drawn.completion;
+    let parameters = &drawn.sampling.parameters;
+    let mut rows = vec![("model", drawn.model.to_string())];
+    if let Some(digest) = &drawn.model.digest {
         rows.push(("model file", format!("sha256:{}", short(digest))));
     }
     rows.push((
@@ -71,7 +125,7 @@ fn summary(provenance: &Provenance) -> String {
             count(completion.completion_tokens, "token"),
         ),
     ));
-    for (number, repair) in provenance.repairs.iter().enumerate() {
+    for (number, repair) in drawn.repairs.iter().enumerate() {
         let by = match repair.by {
             Fixer::Model => repair.model.as_deref().unwrap_or("a model"),
             Fixer::Rustc => "rustc's own suggestions",
@@ -104,11 +158,7 @@ fn summary(provenance: &Provenance) -> String {
         .collect();
     rows.push(("same text", clusters.join(", ")));
     rows.push(("tokens", format!("{} generated", statistics.usage.completion_tokens)));
-    rows.push(("compiler", format!("{} on {}", provenance.toolchain.rustc, provenance.toolchain.host)));
-    rows.push(("sandbox", provenance.sandbox.clone()));
-    rows.push(("built", format!("{} by llmc {}", provenance.finished_on, provenance.llmc_version)));
-    let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
-    rows.iter().map(|(label, value)| format!("{label:width$}  {value}\n")).collect()
+    rows
 }
 
 fn short(digest: &str) -> &str {

@@ -11,7 +11,7 @@ use super::propose::{self, Proposing};
 use super::purse::{Caps, Purse};
 use super::repair::{Node, Step};
 use super::specs::{self, Loaded};
-use super::{Session, Summary, stop, tell};
+use super::{Session, Summary, orphans, stop, tell};
 use crate::candidate::Candidate;
 use crate::digest;
 use crate::error::{Error, ExitCode};
@@ -23,10 +23,10 @@ use crate::options::Plan;
 use crate::prompt::Prompt;
 use crate::proposal;
 use crate::provenance::{
-    self, Counts, CrateRecord, Fixer, PassRate, Provenance, Repair, SamplingRecord, SpecRecord, Statistics,
-    ToolchainRecord, Usage, UseRecord,
+    self, Counts, CrateRecord, Drawn, Fixer, Origin, PassRate, Provenance, Repair, SamplingRecord, SpecRecord,
+    Statistics, ToolchainRecord, Usage, UseRecord,
 };
-use crate::repo::{Change, CommitMessage, HeadState, IdentityOverrides, Repo};
+use crate::repo::{Change, CommitMessage, HeadState, IdentityOverrides, Repo, message};
 use crate::sandbox;
 use crate::select::{self, Judged};
 use crate::spec::{Diagnostics, Spec};
@@ -37,27 +37,51 @@ use crate::workspace::paths;
 pub(super) struct Target {
     pub(super) loaded: Loaded,
     pub(super) inputs: String,
+    /// The same for an artifact that a person made.
+    pub(super) by_hand: String,
     pub(super) uses: Vec<UseRecord>,
 }
 
 /// Builds the specs that are not up to date, in order.
 pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Result<Summary, Error> {
     let mut summary = Summary::default();
-    let (loaded, mistakes) = specs::load_specs(session, named, from)?;
+    let repo = if session.options.no_commit { None } else { Repo::discover(&session.workspace.root)? };
+    if let Some(repo) = &repo {
+        repo.recover()?;
+    }
+    let mut orphans = orphans::find(session, repo.as_ref())?;
+    // The name of an artifact without a spec asks for its end.
+    let (gone, named): (Vec<String>, Vec<String>) =
+        named.iter().cloned().partition(|name| orphans.iter().any(|orphan| orphan.name == *name));
+    let is_all = named.is_empty() && gone.is_empty();
+    let (loaded, mistakes) = match named.is_empty() && !is_all {
+        true => (Vec::new(), Vec::new()),
+        false => specs::load_specs(session, &named, from)?,
+    };
     if !mistakes.is_empty() {
         // Nothing is sampled while a spec is wrong: that costs money, and mending it comes first anyway.
         summary.mistakes = mistakes;
         summary.fail(Error::new(ExitCode::Spec, "a spec is invalid, nothing was built"));
         return Ok(summary);
     }
-    if loaded.is_empty() {
-        return Err(Error::new(ExitCode::Usage, "there is no spec in `specs/`").hint("`llmc init` writes an example"));
-    }
-    let repo = if session.options.no_commit { None } else { Repo::discover(&session.workspace.root)? };
-    if let Some(repo) = &repo {
-        repo.recover()?;
+    if loaded.is_empty() && is_all {
+        let error = Error::new(ExitCode::Usage, "there is no spec in `specs/`");
+        // A folder that was moved away is no wish to lose everything.
+        return Err(match orphans.first() {
+            None => error.hint("`llmc init` writes an example"),
+            Some(orphan) => error.hint(format!(
+                "{} artifacts without a spec in `generated/`; `llmc build {}` removes one by name",
+                orphans.len(),
+                orphan.name
+            )),
+        });
     }
     let mut lock = None;
+    if !orphans.is_empty() && !session.options.locked {
+        lock = Some(take_lock(session)?);
+        freeze::recover(&session.workspace)?;
+        orphans = orphans::find(session, repo.as_ref())?;
+    }
     for one in &loaded {
         if session.interrupt.is_set() {
             return Err(Error::interrupted());
@@ -82,8 +106,29 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
                 freshness = self::freshness(session, &target)?;
             }
         }
+        if let Freshness::Missing | Freshness::Elsewhere(_) = freshness
+            && !session.options.locked
+        {
+            let is_moved = match freshness {
+                Freshness::Missing => orphans::adopt_name(session, one, &loaded, &mut orphans, repo.as_ref()).await,
+                _ => orphans::adopt_place(session, one, &loaded, repo.as_ref()).await,
+            };
+            match is_moved {
+                Ok(true) => freshness = self::freshness(session, &target)?,
+                Ok(false) => {}
+                Err(error) if error.exit == ExitCode::Interrupted => return Err(error),
+                Err(error) => {
+                    finish(session, &mut summary, failed(&one.spec.name, started, &error));
+                    summary.fail(error);
+                    continue;
+                }
+            }
+        }
         let result = match refuse(session, &target, &freshness) {
             Some(error) => Err(error),
+            None if freshness == Freshness::Fresh && !session.options.no_cache => {
+                fresh(session, &target, repo.as_ref(), started)
+            }
             None if freshness == Freshness::Unlisted && !session.options.no_cache => {
                 relist(session).and_then(|()| fresh(session, &target, repo.as_ref(), started))
             }
@@ -107,6 +152,19 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
                 }
             }
         }
+    }
+    orphans.retain(|orphan| is_all || gone.contains(&orphan.name));
+    // One of those that failed may be what comes in the place of what has no spec.
+    let is_built = |one: &Loaded| session.workspace.path(&paths::code(&one.spec.name)).is_file();
+    match loaded.iter().find(|one| !is_built(one)) {
+        Some(missing) if !orphans.is_empty() && !session.options.locked => {
+            let names: Vec<&str> = orphans.iter().map(|orphan| orphan.name.as_str()).collect();
+            let (names, missing) = (names.join(", "), &missing.spec.name);
+            session.tell(Event::Note(format!(
+                "not removed before `{missing}` is built, although without a spec: {names}"
+            )));
+        }
+        _ => orphans::remove(session, &orphans, repo.as_ref(), &mut summary)?,
     }
     Ok(summary)
 }
@@ -134,25 +192,28 @@ pub(super) fn target(session: &Session, loaded: &Loaded) -> Result<Target, Error
         uses.push(UseRecord { name: name.clone(), digest: digest::sha256(code) });
     }
     uses.sort_by(|one, other| one.name.cmp(&other.name));
-    let inputs = freeze::input_digest(&Inputs {
-        spec: &spec.canonical(),
-        template_digest: &session.templates.digest(spec),
+    let (canonical, template_digest) = (spec.canonical(), session.templates.digest(spec));
+    let inputs = Inputs {
+        spec: &canonical,
+        template_digest: &template_digest,
         models: if spec.model.is_empty() { &session.options.workspace.model } else { &[] },
         sampling: &session.options.workspace.sampling,
         uses: &uses,
-    });
-    Ok(Target { loaded: loaded.clone(), inputs, uses })
+    };
+    let (inputs, by_hand) = (freeze::input_digest(&inputs), inputs.by_hand());
+    Ok(Target { loaded: loaded.clone(), inputs, by_hand, uses })
 }
 
 /// Whether a spec is not up to date.
 pub(super) fn needs_building(session: &Session, loaded: &Loaded) -> Result<bool, Error> {
     let freshness = freshness(session, &target(session, loaded)?)?;
-    Ok(!matches!(freshness, Freshness::Fresh | Freshness::Unlisted))
+    let is_kept = matches!(freshness, Freshness::StaleByHand(_)) && !session.options.overwrite;
+    Ok(!is_kept && !matches!(freshness, Freshness::Fresh | Freshness::Unlisted | Freshness::Elsewhere(_)))
 }
 
 pub(super) fn freshness(session: &Session, target: &Target) -> Result<Freshness, Error> {
     let loaded = &target.loaded;
-    Ok(freeze::up_to_date(&session.workspace, &loaded.spec.name, &loaded.path, &target.inputs)?)
+    Ok(freeze::up_to_date(&session.workspace, &loaded.spec.name, &loaded.path, &target.inputs, &target.by_hand)?)
 }
 
 /// Why a spec that is not up to date is not built all the same.
@@ -165,14 +226,41 @@ pub(super) fn refuse(session: &Session, target: &Target, freshness: &Freshness) 
         ),
         Freshness::HandEdited(files) if !session.options.overwrite => {
             Some(Error::new(ExitCode::Difference, format!("`{name}` was edited by hand: {}", files.join(", "))).hint(
-                format!("`git checkout` the files, or `llmc build {name} --overwrite` to build over the changes"),
+                format!(
+                    "`llmc adopt {name}` keeps the edit, `llmc replay {name} --overwrite` undoes it, \
+                     `llmc build {name} --overwrite` builds over it"
+                ),
             ))
+        }
+        Freshness::StaleByHand(why) if !session.options.overwrite => Some(
+            Error::new(ExitCode::Difference, format!("`{name}` was made by a person, and {why}"))
+                .hint(format!("`llmc adopt {name}` judges it as it is, against the spec as it is now"))
+                .hint(format!("`llmc build {name} --overwrite` draws samples, and one takes its place")),
+        ),
+        Freshness::Elsewhere(other) if !session.options.overwrite && is_by_hand(session, name) => Some(
+            Error::new(
+                ExitCode::Difference,
+                format!("`{name}` was made by a person for `{other}`, and does not pass for `{}`", target.loaded.path),
+            )
+            .hint(format!("`llmc adopt {name}` says why; `llmc build {name} --overwrite` draws samples")),
+        ),
+        Freshness::Fresh | Freshness::Unlisted
+            if session.options.no_cache && !session.options.overwrite && is_by_hand(session, name) =>
+        {
+            Some(
+                Error::new(
+                    ExitCode::Difference,
+                    format!("`{name}` was made by a person: no sample takes its place unasked"),
+                )
+                .hint(format!("`llmc build {name} --no-cache --overwrite` draws samples, and one takes its place")),
+            )
         }
         _ if session.options.locked => {
             let why = match freshness {
                 Freshness::Stale(why) => why.as_str(),
                 Freshness::Missing => "there is no artifact yet",
                 Freshness::Unlisted => "the generated crate does not list it",
+                Freshness::Elsewhere(_) => "its spec was at another place when it was built",
                 _ => "--no-cache asks for fresh samples",
             };
             Some(
@@ -185,6 +273,12 @@ pub(super) fn refuse(session: &Session, target: &Target, freshness: &Freshness) 
         }
         _ => None,
     }
+}
+
+/// Whether a person made the artifact that is there.
+fn is_by_hand(session: &Session, name: &str) -> bool {
+    let record = freeze::read(&session.workspace.path(&paths::provenance(name)));
+    record.ok().flatten().and_then(|bytes| provenance::Summary::read(&bytes).ok()).is_some_and(|record| record.is_human)
 }
 
 /// Takes the workspace's lock, saying so when that takes time.
@@ -212,7 +306,12 @@ fn relist(session: &Session) -> Result<(), Error> {
 }
 
 /// The end of a spec that is up to date. What an earlier build wrote and could not commit is committed now.
-fn fresh(session: &Session, target: &Target, repo: Option<&Repo>, started: Instant) -> Result<Finished, Error> {
+pub(super) fn fresh(
+    session: &Session,
+    target: &Target,
+    repo: Option<&Repo>,
+    started: Instant,
+) -> Result<Finished, Error> {
     let mut finished = nothing_done(&target.loaded.spec.name, Status::Fresh, started);
     let Some(repo) = repo else { return Ok(finished) };
     let name = &target.loaded.spec.name;
@@ -423,8 +522,11 @@ pub(super) async fn build_one(
         Aim::Artifact(repo) => keep(session, loaded, *repo, chosen.candidate, &provenance, &mut finished),
         Aim::Proposal(proposing) => {
             let insight = chosen.insight(&samples);
-            let found = propose::Found { candidate: chosen.candidate, insight, samples: &samples, passed_over };
-            proposing.leave(session, loaded, &found, &provenance, &mut finished)
+            let (number, candidate) = (chosen.sample.completion.index + 1, chosen.candidate);
+            let (validator, checks) = (&validator, &checks);
+            let found =
+                propose::Found { number, candidate, insight, samples: &samples, passed_over, validator, checks };
+            proposing.leave(session, loaded, &found, &provenance, &mut finished).await
         }
     };
     log.end(&ending(&finished));
@@ -446,7 +548,8 @@ fn keep(
     finished: &mut Finished,
 ) -> Result<(), Error> {
     let files = write(session, loaded, candidate, provenance)?;
-    finished.chosen = Some((provenance.completion.index + 1, PathBuf::from(paths::code(&loaded.spec.name))));
+    let number = provenance.drawn().map_or(0, |drawn| drawn.completion.index + 1);
+    finished.chosen = Some((number, PathBuf::from(paths::code(&loaded.spec.name))));
     finished.status = Status::Built;
     if let Some(repo) = repo {
         finished.commit = commit(session, repo, &loaded.spec, &files, provenance)?;
@@ -457,15 +560,24 @@ fn keep(
     Ok(())
 }
 
-/// Writes the artifact and the crate's own files; returns what is to be committed.
-fn write(
-    session: &Session,
+/// An artifact's own files.
+pub(super) fn artifact_files(
     loaded: &Loaded,
     candidate: &Candidate,
     provenance: &Provenance,
 ) -> Result<Vec<FileText>, Error> {
     let tests = validate::render_tests_file(&loaded.spec);
-    let artifact = freeze::files(&ArtifactInput { source: &candidate.source, tests: &tests, provenance })?;
+    Ok(freeze::files(&ArtifactInput { source: &candidate.source, tests: &tests, provenance })?)
+}
+
+/// Writes the artifact and the crate's own files; returns what is to be committed.
+pub(super) fn write(
+    session: &Session,
+    loaded: &Loaded,
+    candidate: &Candidate,
+    provenance: &Provenance,
+) -> Result<Vec<FileText>, Error> {
+    let artifact = artifact_files(loaded, candidate, provenance)?;
     install(session, loaded, artifact)
 }
 
@@ -481,7 +593,7 @@ pub(super) fn install(session: &Session, loaded: &Loaded, artifact: Vec<FileText
     Ok(to_commit)
 }
 
-/// Commits an artifact's files and says what git would have done and llmc did not.
+/// Commits an artifact's files.
 pub(super) fn commit(
     session: &Session,
     repo: &Repo,
@@ -489,17 +601,35 @@ pub(super) fn commit(
     files: &[FileText],
     provenance: &Provenance,
 ) -> Result<Option<String>, Error> {
-    let counts = provenance.statistics.counts;
-    let message = CommitMessage {
-        name: &spec.name,
-        spec: &provenance.spec.path,
-        model: &provenance.model.to_string(),
-        // Of the independent draws, the one that it began with.
-        sample: (provenance.root() + 1, counts.sampled),
-        repairs: provenance.repairs.len(),
-        passed: (counts.passed, counts.sampled),
-    }
-    .text();
+    let message = match provenance.drawn() {
+        Some(drawn) => {
+            let counts = drawn.statistics.counts;
+            CommitMessage {
+                name: &spec.name,
+                spec: &provenance.spec.path,
+                model: &drawn.model.to_string(),
+                // Of the independent draws, the one that it began with.
+                sample: (drawn.root() + 1, counts.sampled),
+                repairs: drawn.repairs.len(),
+                passed: (counts.passed, counts.sampled),
+            }
+            .text()
+        }
+        None => message::adopted(&spec.name, &provenance.spec.path),
+    };
+    let module = Module { name: spec.name.clone(), dependencies: spec.dependencies.clone() };
+    commit_change(session, repo, &message, files, &[], &[module])
+}
+
+/// Commits files of artifacts, with the crate's own, and says what git would have done and llmc did not.
+pub(super) fn commit_change(
+    session: &Session,
+    repo: &Repo,
+    message: &str,
+    files: &[FileText],
+    removed: &[String],
+    modules: &[Module],
+) -> Result<Option<String>, Error> {
     let variable = |name: &str| session.options.environment.get(name);
     let identity = IdentityOverrides {
         author_name: variable("GIT_AUTHOR_NAME"),
@@ -508,9 +638,8 @@ pub(super) fn commit(
         committer_email: variable("GIT_COMMITTER_EMAIL"),
         email: variable("EMAIL"),
     };
-    let change = Change { files, removed: &[], message: &message, identity: &identity };
-    let module = Module { name: spec.name.clone(), dependencies: spec.dependencies.clone() };
-    let outcome = repo.commit_artifacts(&change, &[module])?;
+    let change = Change { files, removed, message, identity: &identity };
+    let outcome = repo.commit_artifacts(&change, modules)?;
     if outcome.commit.is_some() && !outcome.skipped_hooks.is_empty() {
         let hooks = outcome.skipped_hooks.join(", ");
         session.tell(Event::Note(format!("git hooks are not run for llmc's commits: {hooks}")));
@@ -745,6 +874,45 @@ fn record(
     let judged = judged(samples);
     let fixed = stop::is_fixed(plan.stop, plan.samples) && !samples.stopped;
     let tokens = |count: &dyn Fn(&Sample) -> usize| samples.all().map(|sample| count(sample) as u64).sum();
+    let drawn = Drawn {
+        model: models[chosen.sample.model].identity().clone(),
+        sampling: SamplingRecord {
+            samples: plan.samples,
+            stop: plan.stop,
+            repairs: plan.repairs,
+            parameters: plan.parameters.clone(),
+        },
+        prompt: prompt.clone(),
+        completion: chosen.sample.completion.clone(),
+        statistics: Statistics {
+            counts: Counts {
+                sampled: tally.sampled,
+                parsed: tally.parsed,
+                compiled: tally.compiled,
+                passed: tally.passed,
+            },
+            clusters: provenance::shares(&select::clusters(&judged), tally.sampled),
+            pass_rate: PassRate::new(tally.passed, tally.sampled, fixed),
+            usage: Usage {
+                prompt_tokens: tokens(&|sample| sample.completion.prompt_tokens),
+                completion_tokens: tokens(&|sample| sample.completion.completion_tokens),
+                usd: samples.all().map(|sample| sample.completion.usd).sum(),
+            },
+        },
+        repairs: repairs(samples, chosen, models),
+    };
+    base_record(target, target.inputs.clone(), Origin::Model(Box::new(drawn)), validator, checks)
+}
+
+/// What every record has, whoever made the code; the run and its times are still to be filled in.
+pub(super) fn base_record(
+    target: &Target,
+    input_digest: String,
+    origin: Origin,
+    validator: &validate::Validator,
+    checks: &validate::Checks,
+) -> Provenance {
+    let spec = &target.loaded.spec;
     Provenance {
         subject: Vec::new(),
         spec: SpecRecord {
@@ -753,14 +921,8 @@ fn record(
             digest: digest::sha256(spec.canonical()),
             file_digest: digest::sha256(&target.loaded.bytes),
         },
-        input_digest: target.inputs.clone(),
-        model: models[chosen.sample.model].identity().clone(),
-        sampling: SamplingRecord {
-            samples: plan.samples,
-            stop: plan.stop,
-            repairs: plan.repairs,
-            parameters: plan.parameters.clone(),
-        },
+        input_digest,
+        origin,
         policy: (&spec.policy).into(),
         dependencies: spec.dependencies.clone(),
         uses: target.uses.clone(),
@@ -781,25 +943,7 @@ fn record(
         invocation: String::new(),
         started_on: String::new(),
         finished_on: String::new(),
-        prompt: prompt.clone(),
-        completion: chosen.sample.completion.clone(),
-        statistics: Statistics {
-            counts: Counts {
-                sampled: tally.sampled,
-                parsed: tally.parsed,
-                compiled: tally.compiled,
-                passed: tally.passed,
-            },
-            clusters: provenance::shares(&select::clusters(&judged), tally.sampled),
-            pass_rate: PassRate::new(tally.passed, tally.sampled, fixed),
-            usage: Usage {
-                prompt_tokens: tokens(&|sample| sample.completion.prompt_tokens),
-                completion_tokens: tokens(&|sample| sample.completion.completion_tokens),
-                usd: samples.all().map(|sample| sample.completion.usd).sum(),
-            },
-        },
         sandbox: sandbox_grade(),
-        repairs: repairs(samples, chosen, models),
     }
 }
 

@@ -12,6 +12,7 @@ use super::propose;
 use super::specs::{self, Loaded};
 use super::verify;
 use super::{Session, Summary};
+use crate::candidate;
 use crate::error::{Error, ExitCode};
 use crate::event::{Decided, Event, Proposed};
 use crate::freeze::{self, Freshness};
@@ -287,7 +288,8 @@ async fn prove(session: &mut Session, one: &Loaded, all: &[Loaded], proposal: &P
             .hint(format!("`llmc reject {name}` removes it; `llmc regen {name}` or `llmc build {name}` makes another"))
     };
     let provenance = proposal.provenance.clone();
-    let candidate = verify::drawn(one, &provenance)
+    let Some(drawn) = provenance.drawn() else { return Err(refused("no sample was drawn for it".to_owned())) };
+    let candidate = candidate::from_completion(&drawn.completion.text, drawn.completion.finish, &one.spec)
         .map_err(|verdict| refused(format!("its completion gives no such code: {}", verify::told(&verdict))))?;
     let uses = build::used_sources(session, &one.spec, all)?;
     let validator = session.validator()?;

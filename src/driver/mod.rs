@@ -1,33 +1,44 @@
 //! The driver owns the order of the stages. It emits events and returns what came of it; it never prints.
 
+mod adopt;
 mod ask;
 mod build;
 mod decide;
+mod diff;
 mod doctor;
 mod draw;
 mod estimate;
+mod history;
 mod inputs;
 mod log;
 mod models;
+mod orphans;
 mod propose;
 mod purse;
 mod regen;
 mod repair;
+mod revert;
 mod specs;
 mod stop;
 mod strength;
+mod structure;
 mod validate;
 mod verify;
 
+pub use adopt::{Adopted, adopt};
 pub use build::build;
 pub use decide::{Waiting, accept, add_example, forget, reject, waiting};
+pub use diff::{Asked, Between, Compared, Ran, Side, diff};
 pub use doctor::{Finding, doctor};
 pub use estimate::{Estimate, Estimates, Likely, estimate};
+pub use history::{Behaviour, Code, Entry, Made, at_revision, log, name_of, split};
 pub use models::{Chosen, Reach, models, pull};
 pub use purse::{Caps, Purse};
 pub use regen::{regen, resample};
+pub use revert::{Reverted, revert};
 pub use specs::{Loaded, check, load_specs, render_prompt};
 pub use strength::{Fate, Share, Strength, Tried, strength};
+pub use structure::Structure;
 pub use validate::{Judging, validate};
 pub use verify::{Replayed, replay, verify};
 

@@ -20,7 +20,7 @@ use crate::freeze::{self, ArtifactInput, FileText, Module};
 use crate::provenance::{Fixer, PolicyRecord, Provenance, ProvenanceError};
 use crate::repo::Repo;
 use crate::validate::{self, ValidateError, Validator};
-use crate::verdict::Verdict;
+use crate::verdict::{Class, Phase, Verdict};
 use crate::workspace::{Workspace, paths};
 
 /// Folders and files of the generated crate that are llmc's alone: cargo gives a meaning to whatever is put there.
@@ -31,6 +31,8 @@ const OWN: [&str; 8] = ["src", "tests", "provenance", "benches", "examples", ".c
 struct Examined {
     differences: Vec<Difference>,
     notes: Vec<String>,
+    /// Whether the code is there, and not the recorded one.
+    is_edited: bool,
     /// The record and what its completion gives, where both could be had.
     found: Option<(Provenance, Candidate)>,
 }
@@ -57,6 +59,7 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
             .hint("`llmc init` writes an example"));
     }
     let mut differing = BTreeSet::new();
+    let mut edited = Vec::new();
     // Those that pass what costs nothing are judged, several at a time.
     let mut judging = Vec::new();
     let slots = Arc::new(tokio::sync::Semaphore::new(session.options.jobs.max(1)));
@@ -90,12 +93,15 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
             } else {
                 let is_made = |bytes: Vec<u8>| judged.files.contains(&(code.clone(), unix(&bytes)));
                 if !read(&session.workspace, &code)?.is_some_and(is_made) {
-                    examined.differs(&code, "is not what the recorded completion gives");
+                    examined.differs(&code, judged.not_made);
                 }
             }
         }
         if !examined.differences.is_empty() {
             differing.insert(one.spec.name.clone());
+        }
+        if examined.is_edited {
+            edited.push(one.spec.name.as_str());
         }
         session.tell(Event::Verified(Verified {
             spec: Some(one.spec.name.clone()),
@@ -115,9 +121,14 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
     }
     if !differing.is_empty() {
         let names = differing.into_iter().collect::<Vec<_>>().join(", ");
-        summary.fail(Error::new(ExitCode::Difference, format!("not as it was built: {names}")).hint(
+        let mut error = Error::new(ExitCode::Difference, format!("not as it was built: {names}")).hint(
             "`git diff` and `git log` show who changed what; `llmc build` builds anew what a spec's change made stale",
-        ));
+        );
+        for name in edited {
+            error =
+                error.hint(format!("`llmc adopt {name}` keeps the edit, `llmc replay {name} --overwrite` undoes it"));
+        }
+        summary.fail(error);
     }
     Ok(summary)
 }
@@ -167,16 +178,18 @@ fn examine(session: &Session, loaded: &Loaded, all: &[Loaded]) -> Result<Examine
     if is_of_this_spec {
         inputs_differ(session, loaded, all, &provenance, &mut examined)?;
     }
-    let made = match drawn(loaded, &provenance) {
+    let made = match candidate(session, loaded, &provenance)? {
         Ok(candidate) => {
             let files = files(loaded, &provenance, &candidate);
             Some((candidate, files))
         }
         Err(verdict) => {
             // Another spec may want something else of the same reply.
-            if is_of_this_spec {
+            if is_of_this_spec && provenance.drawn().is_some() {
                 examined
                     .differs(&record_path, format!("the recorded completion gives no such code: {}", told(&verdict)));
+            } else if is_of_this_spec {
+                examined.differs(&own[0], format!("is no such code as the spec wants: {}", told(&verdict)));
             }
             None
         }
@@ -194,10 +207,10 @@ fn examine(session: &Session, loaded: &Loaded, all: &[Loaded]) -> Result<Examine
             !is_of_this_spec || is_later || files.iter().any(|(made, text)| made == path && *text == unix(&bytes))
         });
         if !is_recorded {
+            examined.is_edited |= *path == own[0];
             examined.differs(path, "was edited by hand: its digest is not the recorded one");
         } else if !is_made {
-            let from = if *path == own[0] { "the recorded completion" } else { "the spec" };
-            examined.differs(path, format!("is not what {from} gives"));
+            examined.differs(path, if *path == own[0] { not_made(&provenance) } else { "is not what the spec gives" });
         }
     }
     examined.found = made.map(|(candidate, _)| (provenance, candidate));
@@ -220,7 +233,14 @@ fn inputs_differ(
         examined
             .differs(paths::code(&used.name), format!("was changed since `{}`, which calls it, was built", spec.name));
     }
-    if session.templates.digest(spec) != provenance.prompt.template_digest {
+    let Some(drawn) = provenance.drawn() else {
+        if target.by_hand != provenance.input_digest && examined.differences.is_empty() {
+            examined.differs(&record_path, "was made of other inputs: what it uses was changed, or the record");
+        }
+        rules_differ(loaded, provenance, examined);
+        return Ok(());
+    };
+    if session.templates.digest(spec) != drawn.prompt.template_digest {
         examined.differs("templates", "the prompt's templates were changed since the artifact was built");
     } else if target.inputs != provenance.input_digest && examined.differences.is_empty() {
         examined.differs(
@@ -230,25 +250,58 @@ fn inputs_differ(
     } else if spec.prompt.shots.is_empty() && examined.differences.is_empty() {
         // A worked example is another artifact, which may have been built anew since.
         let prompt = specs::render_prompt(session, loaded, all)?;
-        if prompt != provenance.prompt {
+        if prompt != drawn.prompt {
             examined.differs(&record_path, "the recorded prompt is not what the spec and the templates give");
         }
     }
-    if provenance.policy != PolicyRecord::from(&spec.policy) || provenance.dependencies != spec.dependencies {
-        examined.differs(&record_path, "records another policy, or other dependencies, than the spec's");
-    }
+    rules_differ(loaded, provenance, examined);
     Ok(())
 }
 
-/// The candidate that a recorded completion gives, by the same way as in a build: before rustc changed it, if it did.
-pub(super) fn drawn(loaded: &Loaded, provenance: &Provenance) -> Result<Candidate, Verdict> {
-    let completion = &provenance.completion;
-    candidate::from_completion(&completion.text, completion.finish, &loaded.spec)
+/// What the code may do, as the spec says and as the record has it.
+fn rules_differ(loaded: &Loaded, provenance: &Provenance, examined: &mut Examined) {
+    let spec = &loaded.spec;
+    if provenance.policy != PolicyRecord::from(&spec.policy) || provenance.dependencies != spec.dependencies {
+        let record_path = paths::provenance(&spec.name);
+        examined.differs(record_path, "records another policy, or other dependencies, than the spec's");
+    }
+}
+
+/// The candidate that a record's completion gives, by the same way as in a build: before rustc changed it, if it did.
+/// What a person made has no completion: it is the code itself, as it is there or, where that was changed, in HEAD.
+fn candidate(session: &Session, loaded: &Loaded, provenance: &Provenance) -> Result<Result<Candidate, Verdict>, Error> {
+    if let Some(drawn) = provenance.drawn() {
+        let completion = &drawn.completion;
+        return Ok(candidate::from_completion(&completion.text, completion.finish, &loaded.spec));
+    }
+    let path = paths::code(&loaded.spec.name);
+    let recorded = provenance.subject.iter().find(|subject| subject.path == path);
+    let is_recorded = |bytes: &Vec<u8>| recorded.is_some_and(|subject| freeze::is_text_of(bytes, &subject.sha256));
+    let mut bytes = read(&session.workspace, &path)?.filter(is_recorded);
+    if bytes.is_none()
+        && let Some(repo) = Repo::discover(&session.workspace.root)?
+    {
+        bytes = repo.head_file(&path)?.filter(is_recorded);
+    }
+    let Some(bytes) = bytes else {
+        let detail = "the code that a person made is neither there nor in HEAD as it was recorded";
+        return Ok(Err(Verdict::failed(Phase::Parse, Class::FormatViolation, "no-code", detail)));
+    };
+    Ok(candidate::from_source(&String::from_utf8_lossy(&bytes), &loaded.spec))
+}
+
+/// What is told of code that does not follow from its record.
+fn not_made(provenance: &Provenance) -> &'static str {
+    match provenance.drawn() {
+        Some(_) => "is not what the recorded completion gives",
+        None => "is not as llmc prints it",
+    }
 }
 
 /// How often rustc changed the recorded completion's code.
 fn fixes(provenance: &Provenance) -> usize {
-    provenance.repairs.iter().rev().take_while(|step| step.by == Fixer::Rustc).count()
+    let repairs = provenance.drawn().map(|drawn| drawn.repairs.as_slice()).unwrap_or_default();
+    repairs.iter().rev().take_while(|step| step.by == Fixer::Rustc).count()
 }
 
 /// The artifact's files, with this candidate as its code.
@@ -266,6 +319,8 @@ pub(super) struct Ran {
     pub(super) files: Vec<FileText>,
     /// What is not as it was, and need not be.
     notes: Vec<String>,
+    /// What is told where the files are not those.
+    not_made: &'static str,
 }
 
 /// Compiles an artifact and runs its checks.
@@ -277,15 +332,16 @@ pub(super) fn judge(
     candidate: &Candidate,
 ) -> Result<Ran, ValidateError> {
     let checks = validator.prepare(&loaded.spec, uses)?;
+    let not_made = not_made(provenance);
     let mut candidate = candidate.clone();
     for _ in 0..fixes(provenance) {
         let judged = validator.judge_closely(&checks, &[&candidate])?.remove(0);
         let fixed = judged.insight.fix.map(|fixed| candidate::from_source(&fixed.source, &loaded.spec));
         candidate = match fixed {
             Some(Ok(fixed)) => fixed,
-            Some(Err(verdict)) => return Ok(Ran { verdict, files: Vec::new(), notes: Vec::new() }),
+            Some(Err(verdict)) => return Ok(Ran { verdict, files: Vec::new(), notes: Vec::new(), not_made }),
             // This rustc is not sure of what that one was.
-            None => return Ok(Ran { verdict: judged.verdict, files: Vec::new(), notes: Vec::new() }),
+            None => return Ok(Ran { verdict: judged.verdict, files: Vec::new(), notes: Vec::new(), not_made }),
         };
     }
     let mut notes = Vec::new();
@@ -308,7 +364,7 @@ pub(super) fn judge(
         notes.push("it was built without the sandbox".to_owned());
     }
     let files = files(loaded, provenance, &candidate);
-    Ok(Ran { verdict: validator.judge(&checks, &candidate)?, files, notes })
+    Ok(Ran { verdict: validator.judge(&checks, &candidate)?, files, notes, not_made })
 }
 
 /// What is wrong with the generated crate as a whole.
@@ -337,9 +393,14 @@ fn crate_differences(workspace: &Workspace, specs: &[Loaded]) -> Result<Vec<Diff
         let name = &loaded.spec.name;
         expected.extend([paths::code(name), paths::tests(name), paths::provenance(name)]);
     }
+    let gone: Vec<([String; 3], String)> = super::orphans::on_disk(workspace)?;
     for path in freeze::crate_listing(workspace, &OWN)? {
         if !expected.contains(&path) {
-            differences.push(Difference { path, message: "belongs to no spec".to_owned() });
+            let message = match gone.iter().find(|(files, _)| files.contains(&path)) {
+                Some((_, spec)) => format!("belongs to `{spec}`, which is no more; `llmc build` removes it"),
+                None => "belongs to no spec".to_owned(),
+            };
+            differences.push(Difference { path, message });
         }
     }
     Ok(differences)
@@ -369,8 +430,10 @@ pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<R
         return Err(differs(format!("`{}` is not the spec that `{record_path}` tells of", one.path))
             .hint(format!("`llmc build {name}` builds it as it is now")));
     }
-    let candidate = drawn(&one, &provenance)
-        .map_err(|verdict| differs(format!("the recorded completion gives no such code: {}", told(&verdict))))?;
+    let is_drawn = provenance.drawn().is_some();
+    let record = if is_drawn { "the recorded completion" } else { "what a person made" };
+    let candidate = candidate(session, &one, &provenance)?
+        .map_err(|verdict| differs(format!("{record} gives no such code: {}", told(&verdict))))?;
     let uses = build::used_sources(session, &one.spec, &loaded)?;
     let validator = session.validator()?;
     let ran = {
@@ -394,8 +457,12 @@ pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<R
     }
     if !changed.is_empty() {
         if !session.options.overwrite {
-            return Err(differs(format!("the recorded completion gives other bytes: {}", changed.join(", ")))
-                .hint(format!("`llmc replay {name} --overwrite` puts them in the place of what is there")));
+            let error = differs(format!("{record} gives other bytes: {}", changed.join(", ")));
+            let error = match changed.contains(&paths::code(&name)) {
+                true => error.hint(format!("`llmc adopt {name}` keeps what is there")),
+                false => error,
+            };
+            return Err(error.hint(format!("`llmc replay {name} --overwrite` puts them in the place of what is there")));
         }
         let _lock = build::take_lock(session)?;
         freeze::write(&session.workspace, &files)?;
@@ -404,13 +471,13 @@ pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<R
         Some(repo) => Some(repo.tree_with(&[files.as_slice(), &[(one.path.clone(), one.bytes.clone())]].concat())?),
         None => None,
     };
-    Ok(Replayed {
-        spec: name,
-        files: files.into_iter().map(|(path, _)| path).collect(),
-        changed,
-        tree,
-        notes: ran.notes,
-    })
+    let mut notes = ran.notes;
+    if !is_drawn {
+        notes.push(format!(
+            "`{name}` was made by a person, so there is no completion: its code was formatted, validated and written again"
+        ));
+    }
+    Ok(Replayed { spec: name, files: files.into_iter().map(|(path, _)| path).collect(), changed, tree, notes })
 }
 
 /// What a replay came to.

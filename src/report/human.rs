@@ -297,6 +297,11 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
+/// A commit at the end of a line.
+fn committed(commit: Option<&str>) -> String {
+    commit.map(|commit| format!(", commit {}", short(commit))).unwrap_or_default()
+}
+
 fn short(commit: &str) -> &str {
     commit.get(..9).unwrap_or(commit)
 }
@@ -361,6 +366,22 @@ impl Report for Human {
             Event::Proposed(_) => {}
             Event::Decided(decided) if normal => self.decided(decided),
             Event::Decided(_) => {}
+            Event::Removed { spec, path, commit } if normal => {
+                self.print(
+                    GREEN,
+                    "Removed",
+                    &format!("{spec}: its spec {path} is no more{}", committed(commit.as_deref())),
+                );
+            }
+            Event::Moved { spec, from, path, commit } if normal => {
+                let commit = committed(commit.as_deref());
+                let text = match spec == from {
+                    true => format!("{spec} to {path}: the same code{commit}"),
+                    false => format!("{from} to {spec}: the same code{commit}"),
+                };
+                self.print(GREEN, "Moved", &text);
+            }
+            Event::Removed { .. } | Event::Moved { .. } => {}
         }
     }
 }

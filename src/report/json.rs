@@ -65,6 +65,12 @@ fn to_json(event: &Event) -> Value {
             "event": if decided.accepted { "accepted" } else { "rejected" }, "spec": decided.spec,
             "digest": decided.digest, "files": decided.files, "commit": decided.commit,
         }),
+        Event::Removed { spec, path, commit } => {
+            json!({"event": "removed", "spec": spec, "path": path, "commit": commit})
+        }
+        Event::Moved { spec, from, path, commit } => {
+            json!({"event": "moved", "spec": spec, "from": from, "path": path, "commit": commit})
+        }
     };
     if let Value::Object(object) = &mut value {
         object.insert("v".to_owned(), VERSION.into());

@@ -1,13 +1,13 @@
 //! Reports: events, told to a person or to a program. With `cli`, the only place that prints.
 
+mod difference;
 mod human;
 mod json;
-mod unified;
 mod verdicts;
 
+pub use difference::{Style, code_difference, difference};
 pub use human::{Human, Verbosity, proposal};
 pub use json::{Json, VERSION as JSON_VERSION};
-pub use unified::unified;
 pub use verdicts::Verdicts;
 
 use crate::event::Event;
@@ -21,6 +21,21 @@ pub trait Report: Send {
 /// A count and its noun, in the plural where it takes one: `1 sample`, `8 samples`.
 pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// How wide standard output is, in characters, where it is a terminal.
+#[cfg(unix)]
+pub fn terminal_width() -> Option<usize> {
+    // SAFETY: all-zero is a valid `winsize`, and the call writes nothing else.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    let told = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (told == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
+}
+
+/// Not known here.
+#[cfg(not(unix))]
+pub fn terminal_width() -> Option<usize> {
+    None
 }
 
 /// Control characters made visible, so that nothing a model or a stranger wrote can drive the terminal.

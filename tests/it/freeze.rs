@@ -15,7 +15,8 @@ use llmc::freeze::{
 use llmc::model::{Completion, Finish, Identity, Parameters};
 use llmc::prompt::Prompt;
 use llmc::provenance::{
-    Counts, PassRate, PolicyRecord, Provenance, SamplingRecord, SpecRecord, Statistics, ToolchainRecord, Usage, rfc3339,
+    Counts, Drawn, Origin, PassRate, PolicyRecord, Provenance, SamplingRecord, SpecRecord, Statistics, ToolchainRecord,
+    Usage, rfc3339,
 };
 use llmc::spec::{Policy, Stop};
 use llmc::workspace::Workspace;
@@ -30,13 +31,41 @@ fn provenance(name: &str) -> Provenance {
             file_digest: sha256("file"),
         },
         input_digest: format!("input of {name}"),
-        model: Identity { provider: "replay".into(), name: "m".into(), digest: None, facts: Vec::new() },
-        sampling: SamplingRecord {
-            samples: 1,
-            stop: Stop::First,
-            repairs: 0,
-            parameters: Parameters { temperature: None, top_p: 1.0, max_tokens: Some(100), seed: 1 },
-        },
+        origin: Origin::Model(Box::new(Drawn {
+            model: Identity { provider: "replay".into(), name: "m".into(), digest: None, facts: Vec::new() },
+            sampling: SamplingRecord {
+                samples: 1,
+                stop: Stop::First,
+                repairs: 0,
+                parameters: Parameters { temperature: None, top_p: 1.0, max_tokens: Some(100), seed: 1 },
+            },
+            prompt: Prompt {
+                template: "implement".into(),
+                template_digest: sha256("t"),
+                system: "s".repeat(1000),
+                user: "u".repeat(3000),
+                opening: String::new(),
+                continuation: None,
+            },
+            completion: Completion {
+                index: 0,
+                text: "c".repeat(1500),
+                finish: Finish::Stop,
+                prompt_tokens: 1,
+                completion_tokens: 1,
+                temperature: 0.8,
+                style: "chat".into(),
+                milliseconds: 1,
+                ..Completion::default()
+            },
+            statistics: Statistics {
+                counts: Counts { sampled: 1, parsed: 1, compiled: 1, passed: 1 },
+                clusters: Vec::new(),
+                pass_rate: PassRate::new(1, 1, false),
+                usage: Usage::default(),
+            },
+            repairs: Vec::new(),
+        })),
         policy: PolicyRecord::from(&Policy::default()),
         dependencies: BTreeMap::new(),
         uses: Vec::new(),
@@ -46,33 +75,7 @@ fn provenance(name: &str) -> Provenance {
         invocation: "1".into(),
         started_on: rfc3339(0),
         finished_on: rfc3339(1),
-        prompt: Prompt {
-            template: "implement".into(),
-            template_digest: sha256("t"),
-            system: "s".repeat(1000),
-            user: "u".repeat(3000),
-            opening: String::new(),
-            continuation: None,
-        },
-        completion: Completion {
-            index: 0,
-            text: "c".repeat(1500),
-            finish: Finish::Stop,
-            prompt_tokens: 1,
-            completion_tokens: 1,
-            temperature: 0.8,
-            style: "chat".into(),
-            milliseconds: 1,
-            ..Completion::default()
-        },
-        statistics: Statistics {
-            counts: Counts { sampled: 1, parsed: 1, compiled: 1, passed: 1 },
-            clusters: Vec::new(),
-            pass_rate: PassRate::new(1, 1, false),
-            usage: Usage::default(),
-        },
         sandbox: "full".into(),
-        repairs: Vec::new(),
     }
 }
 
@@ -112,7 +115,7 @@ impl TestWorkspace {
     }
 
     fn fresh(&self, name: &str) -> Freshness {
-        up_to_date(&self.workspace, name, &format!("specs/{name}.yaml"), &format!("input of {name}")).unwrap()
+        up_to_date(&self.workspace, name, &format!("specs/{name}.yaml"), &format!("input of {name}"), "").unwrap()
     }
 
     /// All files, temporary ones too.
@@ -168,11 +171,11 @@ fn an_artifact_is_fresh_once_written() {
 #[test]
 fn what_makes_an_artifact_stale_is_said() {
     let env = TestWorkspace::with(&["a", "b"]);
-    let of = |name: &str, spec: &str, input: &str| up_to_date(&env.workspace, name, spec, input).unwrap();
+    let of = |name: &str, spec: &str, input: &str| up_to_date(&env.workspace, name, spec, input, "").unwrap();
     assert!(matches!(of("a", "specs/a.yaml", "another"), Freshness::Stale(why) if why.contains("the spec")));
     assert_eq!(of("a", "elsewhere/a.yaml", "input of a"), Freshness::Taken("specs/a.yaml".into()));
     fs::remove_file(env.path("specs/a.yaml")).unwrap();
-    assert_eq!(of("a", "elsewhere/a.yaml", "input of a"), Freshness::Fresh, "a spec may move");
+    assert_eq!(of("a", "elsewhere/a.yaml", "input of a"), Freshness::Elsewhere("specs/a.yaml".into()));
 
     fs::write(env.path("generated/src/lib.rs"), "pub mod b;\n// pub mod a;\n").unwrap();
     assert_eq!(env.fresh("a"), Freshness::Unlisted);
@@ -193,16 +196,16 @@ fn an_artifact_edited_by_hand_is_told_from_a_stale_one() {
     fs::write(&path, code + "// mine\n").unwrap();
     let edited = Freshness::HandEdited(vec!["generated/src/a.rs".into()]);
     assert_eq!(env.fresh("a"), edited);
-    assert_eq!(up_to_date(&env.workspace, "a", "specs/a.yaml", "another").unwrap(), edited);
+    assert_eq!(up_to_date(&env.workspace, "a", "specs/a.yaml", "another", "").unwrap(), edited);
 }
 
 #[test]
 fn a_record_of_a_newer_llmc_is_an_error_and_not_overwritten() {
     let env = TestWorkspace::with(&["a"]);
     let path = env.path("generated/provenance/a.json");
-    let newer = fs::read_to_string(&path).unwrap().replace("\"format_version\": 1", "\"format_version\": 2");
+    let newer = fs::read_to_string(&path).unwrap().replace("\"format_version\": 1", "\"format_version\": 3");
     fs::write(&path, newer).unwrap();
-    let error = up_to_date(&env.workspace, "a", "specs/a.yaml", "input of a").unwrap_err();
+    let error = up_to_date(&env.workspace, "a", "specs/a.yaml", "input of a", "").unwrap_err();
     assert!(matches!(error, FreezeError::Provenance { .. }), "{error}");
 }
 

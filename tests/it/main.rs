@@ -5,9 +5,13 @@
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod batch;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod behaviour;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod build;
 mod budget;
 mod cli;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod diff;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod doctor;
 #[cfg(feature = "embedded")]
@@ -15,11 +19,15 @@ mod end_to_end;
 mod env;
 mod freeze;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod history;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod hostile;
 mod house;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ledger;
 mod model;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod pairs;
 #[cfg(unix)]
 mod programs;
 mod providers;

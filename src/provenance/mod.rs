@@ -2,6 +2,9 @@
 //!
 //! Text in, text out: nothing here reads the clock, the disk or git. A record holds no key and no absolute path.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -17,8 +20,12 @@ use crate::spec::{Dependency, Policy, Profile, Stop};
 use crate::stats::wilson;
 use crate::verdict::Class;
 
-/// Version of what llmc itself puts into the file. A reader refuses a higher one.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of what llmc itself puts into the file, at most. A reader refuses a higher one.
+pub const FORMAT_VERSION: u32 = 2;
+/// The version of a record of what was drawn from a model.
+const DRAWN: u32 = 1;
+/// The version of a record of what a person made: it has no model.
+const HUMAN: u32 = 2;
 /// Longest provenance file that is read, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
 /// in-toto's name for the statement format.
@@ -39,10 +46,8 @@ pub struct Provenance {
     pub spec: SpecRecord,
     /// What decides whether the artifact is up to date: see docs/provenance.md.
     pub input_digest: String,
-    /// The model the chosen sample was drawn from.
-    pub model: Identity,
-    /// How it was sampled.
-    pub sampling: SamplingRecord,
+    /// Who made the code.
+    pub origin: Origin,
     /// What generated code might not do.
     pub policy: PolicyRecord,
     /// Crates that generated code might use, as the spec says.
@@ -61,16 +66,58 @@ pub struct Provenance {
     pub started_on: String,
     /// When the artifact was chosen, in RFC 3339 (UTC).
     pub finished_on: String,
+    /// How well the sandbox held candidates, e.g. `full`.
+    pub sandbox: String,
+}
+
+/// Who made an artifact's code.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// A model: it is what became of one of its samples.
+    Model(Box<Drawn>),
+    /// A person; it was judged as a sample is.
+    Human(Adoption),
+}
+
+/// How code was drawn from a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drawn {
+    /// The model the chosen sample was drawn from.
+    pub model: Identity,
+    /// How it was sampled.
+    pub sampling: SamplingRecord,
     /// What was sent to the model.
     pub prompt: Prompt,
     /// The chosen sample, in full.
     pub completion: Completion,
     /// What the samples show about the spec and the model.
     pub statistics: Statistics,
-    /// How well the sandbox held candidates, e.g. `full`.
-    pub sandbox: String,
     /// The steps from an independent draw to what was chosen, first one first; none where that is one itself.
     pub repairs: Vec<Repair>,
+}
+
+impl Drawn {
+    /// The index, from 0, of the independent draw that the chosen candidate is or was made of.
+    pub fn root(&self) -> usize {
+        self.repairs.first().map_or(self.completion.index, |repair| repair.sample)
+    }
+}
+
+/// How code that a person made was taken in. Who it was, the commit says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adoption {
+    /// The artifact that was there before; none where there was none.
+    pub from: Option<Earlier>,
+}
+
+/// An artifact that another one was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Earlier {
+    /// SHA-256 of its code file, as its provenance has it.
+    pub code: String,
+    /// SHA-256 of its provenance file.
+    pub provenance: String,
 }
 
 /// A generated file.
@@ -337,9 +384,12 @@ pub enum ProvenanceError {
 }
 
 impl Provenance {
-    /// The index, from 0, of the independent draw that the chosen candidate is or was made of.
-    pub fn root(&self) -> usize {
-        self.repairs.first().map_or(self.completion.index, |repair| repair.sample)
+    /// How it was drawn; `None` where a person made it.
+    pub fn drawn(&self) -> Option<&Drawn> {
+        match &self.origin {
+            Origin::Model(drawn) => Some(drawn),
+            Origin::Human(_) => None,
+        }
     }
 
     /// The file's bytes: JSON for people too, the same for the same record, with a newline at the end.
@@ -371,13 +421,17 @@ impl Provenance {
         let Predicate { build_definition, run_details } = predicate;
         let BuildDefinition { external_parameters: external, resolved_dependencies, .. } = build_definition;
         let mut byproducts = run_details.byproducts;
-        let prompt: Prompt = byproduct(&mut byproducts, PROMPT)?.1;
-        let (digest, completion): (_, Completion) = byproduct(&mut byproducts, COMPLETION)?;
-        if digest.is_none_or(|digest| digest.sha256 != sha256(&completion.text)) {
-            return Err(ProvenanceError::Mismatch("completion"));
-        }
         let environment: Environment = byproduct(&mut byproducts, ENVIRONMENT)?.1;
-        let repairs: Repairs = byproduct(&mut byproducts, REPAIRS)?.1;
+        let origin = match (external.format_version, external.model, external.sampling) {
+            (DRAWN, Some(model), Some(sampling)) => {
+                Origin::Model(Box::new(read_drawn(model, sampling, &mut byproducts)?))
+            }
+            (HUMAN, None, None) => {
+                let OriginWire { from, .. } = byproduct(&mut byproducts, ORIGIN)?.1;
+                Origin::Human(Adoption { from })
+            }
+            _ => return Err(shape("what a person made has no model and no sampling, and everything else has both")),
+        };
         Ok(Self {
             subject: subject
                 .into_iter()
@@ -385,8 +439,7 @@ impl Provenance {
                 .collect::<Result<_, _>>()?,
             input_digest: external.input_digest,
             spec: external.spec,
-            model: external.model,
-            sampling: external.sampling,
+            origin,
             policy: external.policy,
             dependencies: external.dependencies,
             uses: external.uses,
@@ -397,10 +450,6 @@ impl Provenance {
             invocation: run_details.metadata.invocation_id,
             started_on: run_details.metadata.started_on,
             finished_on: run_details.metadata.finished_on,
-            prompt,
-            completion,
-            statistics: byproduct(&mut byproducts, STATISTICS)?.1,
-            repairs: repairs.list,
         })
     }
 
@@ -412,17 +461,39 @@ impl Provenance {
                 host: without_paths(&self.toolchain.host),
             },
         };
-        let model = Identity {
-            provider: self.model.provider.clone(),
-            name: without_paths(&self.model.name),
-            digest: self.model.digest.clone(),
-            facts: self.model.facts.iter().map(|(name, fact)| (name.clone(), without_paths(fact))).collect(),
+        let (drawn, format_version) = match &self.origin {
+            Origin::Model(drawn) => (Some(drawn), DRAWN),
+            Origin::Human(_) => (None, HUMAN),
         };
+        let model = drawn.map(|drawn| Identity {
+            provider: drawn.model.provider.clone(),
+            name: without_paths(&drawn.model.name),
+            digest: drawn.model.digest.clone(),
+            facts: drawn.model.facts.iter().map(|(name, fact)| (name.clone(), without_paths(fact))).collect(),
+        });
         let annotated = |name: &str, digest: Option<Digest>, annotations| Byproduct {
             name: name.to_owned(),
             uri: format!("urn:llmc:byproduct:{name}"),
             digest,
             annotations,
+        };
+        let environment_wire = Annotations::Environment(environment.clone());
+        let byproducts = match &self.origin {
+            Origin::Model(drawn) => vec![
+                annotated(PROMPT, None, Annotations::Prompt(drawn.prompt.clone())),
+                annotated(
+                    COMPLETION,
+                    Some(Digest::of(&sha256(&drawn.completion.text))),
+                    Annotations::Completion(drawn.completion.clone()),
+                ),
+                annotated(STATISTICS, None, Annotations::Statistics(drawn.statistics.clone())),
+                annotated(ENVIRONMENT, None, environment_wire),
+                annotated(REPAIRS, None, Annotations::Repairs(Repairs { list: drawn.repairs.clone() })),
+            ],
+            Origin::Human(adoption) => vec![
+                annotated(ORIGIN, None, Annotations::Origin(OriginWire { by: By::Human, from: adoption.from.clone() })),
+                annotated(ENVIRONMENT, None, environment_wire),
+            ],
         };
         Statement {
             statement_type: STATEMENT_TYPE.to_owned(),
@@ -436,20 +507,20 @@ impl Provenance {
                 build_definition: BuildDefinition {
                     build_type: BUILD_TYPE.to_owned(),
                     external_parameters: ExternalParameters {
-                        format_version: FORMAT_VERSION,
+                        format_version,
                         spec: self.spec.clone(),
                         input_digest: self.input_digest.clone(),
                         model: model.clone(),
-                        sampling: self.sampling.clone(),
+                        sampling: drawn.map(|drawn| drawn.sampling.clone()),
                         policy: self.policy.clone(),
                         dependencies: self.dependencies.clone(),
                         uses: self.uses.clone(),
                     },
                     internal_parameters: InternalParameters {
-                        template: self.prompt.template.clone(),
-                        template_digest: self.prompt.template_digest.clone(),
+                        template: drawn.map(|drawn| drawn.prompt.template.clone()),
+                        template_digest: drawn.map(|drawn| drawn.prompt.template_digest.clone()),
                     },
-                    resolved_dependencies: self.resolved_dependencies(&model, &environment.toolchain),
+                    resolved_dependencies: self.resolved_dependencies(model.as_ref(), &environment.toolchain),
                 },
                 run_details: RunDetails {
                     builder: Builder {
@@ -461,45 +532,35 @@ impl Provenance {
                         started_on: self.started_on.clone(),
                         finished_on: self.finished_on.clone(),
                     },
-                    byproducts: vec![
-                        annotated(PROMPT, None, Annotations::Prompt(self.prompt.clone())),
-                        annotated(
-                            COMPLETION,
-                            Some(Digest::of(&sha256(&self.completion.text))),
-                            Annotations::Completion(self.completion.clone()),
-                        ),
-                        annotated(STATISTICS, None, Annotations::Statistics(self.statistics.clone())),
-                        annotated(ENVIRONMENT, None, Annotations::Environment(environment)),
-                        annotated(REPAIRS, None, Annotations::Repairs(Repairs { list: self.repairs.clone() })),
-                    ],
+                    byproducts,
                 },
             },
         }
     }
 
-    fn resolved_dependencies(&self, model: &Identity, toolchain: &ToolchainRecord) -> Vec<ResolvedDependency> {
-        let mut all = vec![
-            ResolvedDependency {
-                name: "spec".to_owned(),
-                uri: self.spec.path.clone(),
-                digest: Some(Digest::of(&self.spec.file_digest)),
-            },
-            ResolvedDependency {
+    fn resolved_dependencies(&self, model: Option<&Identity>, toolchain: &ToolchainRecord) -> Vec<ResolvedDependency> {
+        let mut all = vec![ResolvedDependency {
+            name: "spec".to_owned(),
+            uri: self.spec.path.clone(),
+            digest: Some(Digest::of(&self.spec.file_digest)),
+        }];
+        if let Some((drawn, model)) = self.drawn().zip(model) {
+            all.push(ResolvedDependency {
                 name: "template".to_owned(),
-                uri: format!("urn:llmc:template:{}", self.prompt.template),
-                digest: Some(Digest::of(&self.prompt.template_digest)),
-            },
-            ResolvedDependency {
+                uri: format!("urn:llmc:template:{}", drawn.prompt.template),
+                digest: Some(Digest::of(&drawn.prompt.template_digest)),
+            });
+            all.push(ResolvedDependency {
                 name: "model".to_owned(),
                 uri: format!("urn:llmc:model:{model}"),
                 digest: model.digest.as_deref().map(Digest::of),
-            },
-            ResolvedDependency {
-                name: "rustc".to_owned(),
-                uri: format!("pkg:generic/rustc@{}", toolchain.rustc.split(' ').nth(1).unwrap_or("unknown")),
-                digest: None,
-            },
-        ];
+            });
+        }
+        all.push(ResolvedDependency {
+            name: "rustc".to_owned(),
+            uri: format!("pkg:generic/rustc@{}", toolchain.rustc.split(' ').nth(1).unwrap_or("unknown")),
+            digest: None,
+        });
         all.extend(self.uses.iter().map(|used| ResolvedDependency {
             name: format!("artifact {}", used.name),
             uri: format!("generated/src/{}.rs", used.name),
@@ -525,6 +586,8 @@ pub struct Summary {
     pub subject: Vec<Subject>,
     /// Crates that the artifact may use.
     pub dependencies: BTreeMap<String, Dependency>,
+    /// Whether a person made it.
+    pub is_human: bool,
 }
 
 impl Summary {
@@ -555,6 +618,7 @@ impl Summary {
             input_digest: external.input_digest,
             subject,
             dependencies: external.dependencies,
+            is_human: version == HUMAN,
         })
     }
 
@@ -569,6 +633,7 @@ const COMPLETION: &str = "completion";
 const STATISTICS: &str = "statistics";
 const ENVIRONMENT: &str = "environment";
 const REPAIRS: &str = "repairs";
+const ORIGIN: &str = "origin";
 const RECORD: &str = "record";
 const CRATE: &str = "crate ";
 const CARGO: &str = "pkg:cargo/";
@@ -626,8 +691,10 @@ struct ExternalParameters {
     format_version: u32,
     spec: SpecRecord,
     input_digest: String,
-    model: Identity,
-    sampling: SamplingRecord,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    model: Option<Identity>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    sampling: Option<SamplingRecord>,
     policy: PolicyRecord,
     dependencies: BTreeMap<String, Dependency>,
     uses: Vec<UseRecord>,
@@ -636,8 +703,10 @@ struct ExternalParameters {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InternalParameters {
-    template: String,
-    template_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    template: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    template_digest: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -710,11 +779,26 @@ enum Annotations {
     Statistics(Statistics),
     Environment(Environment),
     Repairs(Repairs),
+    Origin(OriginWire),
     /// Nothing but its digest.
     Record {},
 }
 
+/// Who made the code, where that is no model.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OriginWire {
+    by: By,
+    from: Option<Earlier>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum By {
+    Human,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Environment {
     sandbox: String,
@@ -763,15 +847,31 @@ struct Needed {
     _format_version: IgnoredAny,
     spec: SpecRecord,
     input_digest: String,
-    #[serde(rename = "model")]
+    #[serde(rename = "model", default)]
     _model: IgnoredAny,
-    #[serde(rename = "sampling")]
+    #[serde(rename = "sampling", default)]
     _sampling: IgnoredAny,
     #[serde(rename = "policy")]
     _policy: IgnoredAny,
     dependencies: BTreeMap<String, Dependency>,
     #[serde(rename = "uses")]
     _uses: IgnoredAny,
+}
+
+/// What a model drew, as the byproducts have it.
+fn read_drawn(
+    model: Identity,
+    sampling: SamplingRecord,
+    byproducts: &mut [Byproduct<Value>],
+) -> Result<Drawn, ProvenanceError> {
+    let prompt: Prompt = byproduct(byproducts, PROMPT)?.1;
+    let (digest, completion): (_, Completion) = byproduct(byproducts, COMPLETION)?;
+    if digest.is_none_or(|digest| digest.sha256 != sha256(&completion.text)) {
+        return Err(ProvenanceError::Mismatch("completion"));
+    }
+    let statistics = byproduct(byproducts, STATISTICS)?.1;
+    let repairs: Repairs = byproduct(byproducts, REPAIRS)?.1;
+    Ok(Drawn { model, sampling, prompt, completion, statistics, repairs: repairs.list })
 }
 
 fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, ProvenanceError> {
@@ -853,223 +953,4 @@ pub fn rfc3339(unix_seconds: u64) -> String {
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Finish;
-
-    pub(crate) fn sample() -> Provenance {
-        Provenance {
-            subject: vec![
-                Subject { path: "generated/src/slugify.rs".into(), sha256: sha256("code") },
-                Subject { path: "generated/tests/slugify.rs".into(), sha256: sha256("tests") },
-            ],
-            spec: SpecRecord {
-                name: "slugify".into(),
-                path: "specs/slugify.yaml".into(),
-                digest: sha256("canonical"),
-                file_digest: sha256("file"),
-            },
-            input_digest: sha256("input"),
-            model: Identity {
-                provider: "command".into(),
-                name: "/home/ann/bin/ask".into(),
-                digest: None,
-                facts: vec![("engine".into(), "llama.cpp b1".into()), ("file".into(), "--m=/home/ann/m.gguf".into())],
-            },
-            sampling: SamplingRecord {
-                samples: 8,
-                stop: Stop::Agree,
-                repairs: 2,
-                parameters: Parameters { temperature: Some(0.8), top_p: 0.95, max_tokens: None, seed: u64::MAX },
-            },
-            policy: PolicyRecord::from(&Policy::default()),
-            dependencies: BTreeMap::from([(
-                "regex".into(),
-                Dependency { version: "1".into(), features: vec![], default_features: true },
-            )]),
-            uses: vec![UseRecord { name: "transliterate".into(), digest: sha256("used") }],
-            crates: vec![
-                CrateRecord { name: "regex".into(), version: "1.11.0".into(), sha256: Some(sha256("crate")) },
-                CrateRecord { name: "memchr".into(), version: "2.7.0".into(), sha256: None },
-            ],
-            toolchain: ToolchainRecord {
-                rustc: "rustc 1.95.0 (59807616e 2026-04-14)".into(),
-                host: "x86_64-unknown-linux-gnu".into(),
-            },
-            llmc_version: "0.1.0".into(),
-            invocation: "0192-77".into(),
-            started_on: rfc3339(1_795_365_600),
-            finished_on: rfc3339(1_795_365_660),
-            prompt: Prompt {
-                template: "implement".into(),
-                template_digest: sha256("template"),
-                system: "You write Rust.".into(),
-                user: "Write \"slugify\".\nTwo lines.".into(),
-                opening: "```rust\n".into(),
-                continuation: None,
-            },
-            completion: Completion {
-                index: 4,
-                text: "```rust\npub fn slugify() {}\n```\u{0}\u{1F600}".into(),
-                finish: Finish::Stop,
-                prompt_tokens: 300,
-                completion_tokens: 40,
-                temperature: 0.8,
-                style: "opened".into(),
-                milliseconds: 1200,
-                ..Completion::default()
-            },
-            statistics: Statistics {
-                counts: Counts { sampled: 8, parsed: 8, compiled: 7, passed: 6 },
-                clusters: shares(
-                    &[
-                        Cluster { size: 6, passed: true, members: vec![] },
-                        Cluster { size: 1, passed: false, members: vec![] },
-                    ],
-                    8,
-                ),
-                pass_rate: PassRate::new(6, 8, false),
-                usage: Usage { prompt_tokens: 300, completion_tokens: 320, usd: Some(0.01) },
-            },
-            sandbox: "full".into(),
-            repairs: vec![Repair {
-                by: Fixer::Model,
-                parent: "9".repeat(64),
-                prompt: Some("8".repeat(64)),
-                model: Some("openai/test".into()),
-                sample: 1,
-                class: Some(Class::Miscompile),
-                code: Some("E0308".into()),
-                detail: "mismatched types".into(),
-            }],
-        }
-    }
-
-    /// What is left after the paths are cut.
-    fn recorded() -> Provenance {
-        let mut sample = sample();
-        sample.model.name = "ask".into();
-        sample.model.facts[1].1 = "--m=m.gguf".into();
-        sample
-    }
-
-    #[test]
-    fn a_record_reads_back_as_it_was() {
-        let bytes = sample().to_bytes();
-        assert_eq!(Provenance::read(&bytes).unwrap(), recorded());
-        assert_eq!(recorded().to_bytes(), bytes, "writing it again gives the same bytes");
-        assert!(bytes.ends_with(b"}\n"));
-    }
-
-    #[test]
-    fn a_record_is_a_statement_with_a_slsa_predicate() {
-        let value: Value = serde_json::from_slice(&sample().to_bytes()).unwrap();
-        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        assert_eq!(keys(&value), ["_type", "subject", "predicateType", "predicate"]);
-        assert_eq!(value["_type"], STATEMENT_TYPE);
-        assert_eq!(value["predicateType"], PREDICATE_TYPE);
-        let predicate = &value["predicate"];
-        assert_eq!(keys(predicate), ["buildDefinition", "runDetails"]);
-        assert_eq!(
-            keys(&predicate["buildDefinition"]),
-            ["buildType", "externalParameters", "internalParameters", "resolvedDependencies"]
-        );
-        assert_eq!(keys(&predicate["runDetails"]), ["builder", "metadata", "byproducts"]);
-        assert_eq!(keys(&predicate["runDetails"]["metadata"]), ["invocationId", "startedOn", "finishedOn"]);
-        assert_eq!(value["subject"][0]["digest"]["sha256"], sha256("code"));
-        for list in [&predicate["buildDefinition"]["resolvedDependencies"], &predicate["runDetails"]["byproducts"]] {
-            for descriptor in list.as_array().unwrap() {
-                assert!(descriptor["uri"].is_string(), "in-toto asks for a uri, digest or content: {descriptor}");
-            }
-        }
-        assert_eq!(predicate["buildDefinition"]["externalParameters"]["sampling"]["parameters"]["temperature"], 0.8);
-    }
-
-    #[test]
-    fn no_absolute_path_is_recorded() {
-        let text = String::from_utf8(sample().to_bytes()).unwrap();
-        assert!(!text.contains("/home"), "{text}");
-        for (given, kept) in [
-            ("/usr/bin/ask --x=/a/b c/d", "ask --x=b c/d"),
-            ("Qwen/Qwen2.5 http://localhost:80/v1", "Qwen/Qwen2.5 http://localhost:80/v1"),
-            ("C:\\models\\m.gguf ~/m", "m.gguf m"),
-            ("/", ""),
-        ] {
-            assert_eq!(without_paths(given), kept);
-        }
-    }
-
-    #[test]
-    fn a_summary_says_what_decides_freshness() {
-        let summary = Summary::read(&sample().to_bytes()).unwrap();
-        assert_eq!(summary.input_digest, sha256("input"));
-        assert_eq!(summary.spec.name, "slugify");
-        assert_eq!(summary.digest_of("generated/tests/slugify.rs"), Some(sha256("tests").as_str()));
-        assert_eq!(summary.digest_of("generated/src/other.rs"), None);
-        assert_eq!(summary.dependencies.len(), 1);
-    }
-
-    fn changed(change: impl FnOnce(&mut Value)) -> ProvenanceError {
-        let mut value: Value = serde_json::from_slice(&sample().to_bytes()).unwrap();
-        change(&mut value);
-        Provenance::read(value.to_string().as_bytes()).unwrap_err()
-    }
-
-    #[test]
-    fn a_file_of_another_kind_is_refused_with_a_reason() {
-        assert!(matches!(Provenance::read(b"{").unwrap_err(), ProvenanceError::Shape(_)));
-        assert!(matches!(Provenance::read(&[0xff; 9]).unwrap_err(), ProvenanceError::Shape(_)));
-        let long = vec![b' '; MAX_BYTES + 1];
-        assert_eq!(Provenance::read(&long).unwrap_err(), ProvenanceError::TooLong(MAX_BYTES + 1));
-        let deep = "[".repeat(1 << 20);
-        assert!(matches!(Provenance::read(deep.as_bytes()).unwrap_err(), ProvenanceError::Shape(_)));
-
-        let error = changed(|value| value["_type"] = "https://example.org/x".into());
-        assert!(error.to_string().starts_with("_type is \"https://example.org/x\", not "), "{error}");
-        let external = |value: &mut Value, key: &str, new: Value| {
-            value["predicate"]["buildDefinition"]["externalParameters"][key] = new;
-        };
-        let error = changed(|value| {
-            external(value, "format_version", 2.into());
-            external(value, "something_new", 1.into());
-        });
-        assert_eq!(error, ProvenanceError::Newer(2));
-        let error = changed(|value| external(value, "extra", 1.into()));
-        assert!(error.to_string().contains("unknown field `extra`"), "{error}");
-        let error = changed(|value| value["predicate"]["runDetails"]["byproducts"][1]["name"] = "x".into());
-        assert!(error.to_string().contains("no byproduct `completion`"), "{error}");
-    }
-
-    #[test]
-    fn a_completion_changed_by_hand_is_noticed() {
-        let error =
-            changed(|value| value["predicate"]["runDetails"]["byproducts"][1]["annotations"]["text"] = "x".into());
-        assert_eq!(error, ProvenanceError::Mismatch("completion"));
-    }
-
-    #[test]
-    fn a_subject_outside_of_the_workspace_is_refused() {
-        for path in ["/etc/passwd", "../x", "a/../../x", "a//b", "", "C:\\x", "a\\..\\x"] {
-            let error = changed(|value| value["subject"][0]["name"] = path.into());
-            assert_eq!(error, ProvenanceError::Path(path.into()));
-        }
-    }
-
-    #[test]
-    fn times_are_written_in_utc() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (68_169_599, "1972-02-28T23:59:59Z"),
-            (68_169_600, "1972-02-29T00:00:00Z"),
-            (951_827_696, "2000-02-29T12:34:56Z"),
-            (1_000_000_000, "2001-09-09T01:46:40Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-            (253_402_300_799, "9999-12-31T23:59:59Z"),
-        ] {
-            assert_eq!(rfc3339(seconds), text);
-        }
-    }
 }
