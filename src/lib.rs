@@ -32,6 +32,8 @@ pub mod toolchain;
 #[cfg(feature = "cli")]
 pub mod validate;
 #[cfg(feature = "cli")]
+pub mod behaviour;
+#[cfg(feature = "cli")]
 pub mod select;
 #[cfg(feature = "cli")]
 pub mod provenance;

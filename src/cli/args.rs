@@ -119,6 +119,8 @@ pub(crate) enum Command {
     Adopt(AdoptArgs),
     /// Find out how much a spec's own checks pin down, by changing the artifact
     Strength(StrengthArgs),
+    /// Hold two programs of a spec against each other: what they do, how fast, and their text
+    Diff(DiffArgs),
     /// Show where an artifact came from, now or in an earlier commit
     Show(ShowArgs),
     /// List the commits that changed an artifact: when, by whom or what, and what changed
@@ -512,6 +514,56 @@ pub(crate) struct StrengthArgs {
     /// How many workers judge [default: one for each core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
+}
+
+/// `llmc diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc diff                                    every proposal, against the artifact it would replace
+  llmc diff slugify                            the one of this spec
+  llmc diff slugify --rev HEAD~3..HEAD         between two commits
+  llmc diff --rev main                         what differs between `main` and the work tree, in all specs
+  llmc diff slugify --files old.rs new.rs      any two implementations of a spec
+  llmc diff slugify --with slug_fast           the artifacts of two specs with one signature
+  llmc diff slugify --text                     the text alone: nothing is compiled or run
+
+Both are compiled, in the sandbox, and run on the same inputs: the calls that the spec shows, values at the edges of
+their types, values drawn at random, and others near to where they part. Where they part the input is made as small as
+it gets. Where they don't, it is said how large a difference may still be there.
+
+Exit codes: 0 whether they differ or not (with --exit-code 1 where they do), 1 there is nothing to compare.")]
+pub(crate) struct DiffArgs {
+    /// Specs by name or file; every one with a proposal when none is given
+    #[arg(value_name = "SPEC")]
+    pub(crate) specs: Vec<String>,
+    /// Two revisions of git's, or one to compare the work tree with
+    #[arg(long, value_name = "A..B", conflicts_with_all = ["with", "files"])]
+    pub(crate) rev: Option<String>,
+    /// Compare with the artifact of another spec
+    #[arg(long, value_name = "SPEC", conflicts_with = "files")]
+    pub(crate) with: Option<String>,
+    /// Compare two files
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"])]
+    pub(crate) files: Vec<PathBuf>,
+    /// Compare the text alone: nothing is compiled or run
+    #[arg(long)]
+    pub(crate) text: bool,
+    /// Measure no time
+    #[arg(long)]
+    pub(crate) no_time: bool,
+    /// How many inputs to draw at random for each function [default: 300]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=20_000))]
+    pub(crate) inputs: Option<u16>,
+    /// Draw other inputs: all follow from this number
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Exit with 1 where they differ
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// Print straight to the terminal
+    #[arg(long)]
+    pub(crate) no_pager: bool,
 }
 
 /// `llmc show`.

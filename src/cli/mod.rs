@@ -5,6 +5,7 @@
 mod adopt;
 mod args;
 mod ci;
+mod diff;
 mod doctor;
 mod estimate;
 mod explain;
@@ -245,6 +246,10 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
         }
         Command::Accept(args) => review::accept(&mut session(cli, output, None)?, args, output).await,
         Command::Reject(args) => review::reject(&session(cli, output, None)?, args, output),
+        Command::Diff(args) => {
+            let mut session = session(cli, output, None)?;
+            diff::diff(&mut session, args, &directory(&cli.global)?, output).await
+        }
         Command::Show(args) => {
             let session = session(cli, output, None)?;
             show::show(&session, args, &directory(&cli.global)?, output)

@@ -11,7 +11,7 @@ use crate::error::{Error, ExitCode};
 use crate::event::{Behaves, Differing, Event, Origin, Proposed};
 use crate::proposal::{self, Proposal};
 use crate::provenance::Fixer;
-use crate::report::{self, count, printable};
+use crate::report::{self, Style, count, printable};
 use crate::workspace::paths;
 
 /// Lines of a difference that are shown before more is asked for.
@@ -255,30 +255,15 @@ impl Screen<'_> {
         say(&text);
     }
 
-    /// The artifact's code and the proposal's, line by line.
+    /// The artifact's code and the proposal's, side by side where there is room.
     fn difference(&self, session: &Session, proposal: &Proposal, most: usize) -> String {
         let path = paths::code(self.name);
         let before = std::fs::read(session.workspace.path(&path)).map(|code| proposal::unmarked(&code)).ok();
-        let changed = report::unified(before.as_deref().unwrap_or_default(), &proposal.code());
-        if changed.is_empty() {
-            return "The code is the same.\n".to_owned();
-        }
-        let from = if before.is_some() { path.as_str() } else { "/dev/null" };
-        let mut text = format!("--- {from}\n+++ .llmc/proposals/{0}/src/{0}.rs\n", self.name);
+        let style = Style { color: self.output.color_data, width: Some(keys::width()) };
+        let (old, new) = (("artifact".to_owned(), before), ("proposal".to_owned(), Some(proposal.code())));
+        let changed = report::code_difference(&path, old, new, style);
         let all = changed.lines().count();
-        for line in changed.lines().take(most) {
-            let line = printable(line);
-            let hue = match line.as_bytes().first() {
-                Some(b'+') => "\u{1b}[32m",
-                Some(b'-') => "\u{1b}[31m",
-                Some(b'@') => "\u{1b}[36m",
-                _ => "",
-            };
-            match self.output.color_data && !hue.is_empty() {
-                true => text.push_str(&format!("{hue}{line}\u{1b}[0m\n")),
-                false => text.push_str(&format!("{line}\n")),
-            }
-        }
+        let mut text: String = changed.lines().take(most).map(|line| format!("{line}\n")).collect();
         if all > most {
             text.push_str(&format!("… {}: `m` shows all\n", count(all - most, "more line")));
         }
@@ -372,7 +357,7 @@ impl Screen<'_> {
             say(whose);
             return match driver::add_example(session, &path, &one.call, returns).await {
                 Ok(()) => {
-                    say(&printable(&format!("{path}: {} returns {returns} is an example now\n", one.call)));
+                    say(&printable(&format!("{path}: {} = {returns} is an example now\n", one.call)));
                     Ok(true)
                 }
                 Err(error) => {

@@ -532,8 +532,11 @@ pub(super) async fn build_one(
         Aim::Artifact(repo) => keep(session, loaded, *repo, chosen.candidate, &provenance, &mut finished),
         Aim::Proposal(proposing) => {
             let insight = chosen.insight(&samples);
-            let found = propose::Found { candidate: chosen.candidate, insight, samples: &samples, passed_over };
-            proposing.leave(session, loaded, &found, &provenance, &mut finished)
+            let (number, candidate) = (chosen.sample.completion.index + 1, chosen.candidate);
+            let (validator, checks) = (&validator, &checks);
+            let found =
+                propose::Found { number, candidate, insight, samples: &samples, passed_over, validator, checks };
+            proposing.leave(session, loaded, &found, &provenance, &mut finished).await
         }
     };
     log.end(&ending(&finished));

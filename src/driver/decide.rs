@@ -133,6 +133,7 @@ pub fn forget(session: &Session, named: &[String]) -> Result<(), Error> {
 }
 
 /// Adds an example to the spec at `path`, where the result is a spec whose checks compile. Else nothing is changed.
+/// `returns` is a Rust expression, or `panics: …`.
 pub async fn add_example(session: &mut Session, path: &str, call: &str, returns: &str) -> Result<(), Error> {
     let root = session.workspace.root.clone();
     let named = [path.to_owned()];
@@ -143,7 +144,8 @@ pub async fn add_example(session: &mut Session, path: &str, call: &str, returns:
         Error::new(ExitCode::Spec, message)
             .hint(format!("by hand, below `examples:`\n  - call: {call}\n    returns: {returns}"))
     };
-    let expect = Expect::Returns(Snippet::new(returns));
+    let panics = returns == "panics" || returns.starts_with("panics: ");
+    let expect = if panics { Expect::Panics(None) } else { Expect::Returns(Snippet::new(returns)) };
     let example = Example { call: Snippet::new(call), expect, hidden: false };
     let text = std::str::from_utf8(&before.bytes)
         .ok()

@@ -1,12 +1,14 @@
 //! Leaving a proposal instead of an artifact: with which samples, how it behaves beside the artifact, what is written.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Session;
 use super::build::{self, Target};
 use super::draw::Samples;
 use super::specs::Loaded;
+use crate::behaviour::{self, Behaviours, Split};
 use crate::candidate::{self, Candidate};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
@@ -18,9 +20,12 @@ use crate::prompt::Prompt;
 use crate::proposal::{self, Against, Proposal, ProposalError, Record, Summary};
 use crate::provenance::{self, Provenance};
 use crate::spec::Spec;
-use crate::validate::{self, Insight, Program};
+use crate::validate::{self, Checks, Insight, Program, Validator};
 use crate::verdict::Verdict;
 use crate::workspace::paths;
+
+/// Longest time that artifact and proposal are run on the same inputs.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// A proposal that is to be made.
 pub(super) struct Proposing {
@@ -43,11 +48,16 @@ struct Artifact {
 
 /// What is proposed.
 pub(super) struct Found<'a> {
+    /// Its sample's number, from 1.
+    pub(super) number: usize,
     pub(super) candidate: &'a Candidate,
     pub(super) insight: Option<&'a Insight>,
     pub(super) samples: &'a Samples,
     /// How many programs that pass were passed over, since someone rejected them.
     pub(super) passed_over: usize,
+    pub(super) validator: &'a Arc<Validator>,
+    /// What all were judged by.
+    pub(super) checks: &'a Arc<Checks>,
 }
 
 /// How what was chosen behaves beside the artifact.
@@ -124,7 +134,7 @@ impl Proposing {
     }
 
     /// Leaves a proposal, unless what was chosen is what is there.
-    pub(super) fn leave(
+    pub(super) async fn leave(
         &self,
         session: &Session,
         loaded: &Loaded,
@@ -133,7 +143,7 @@ impl Proposing {
         finished: &mut Finished,
     ) -> Result<(), Error> {
         let name = &loaded.spec.name;
-        let number = provenance.drawn().map_or(0, |drawn| drawn.completion.index + 1);
+        let number = found.number;
         let digest = Program::of(found.candidate).to_string();
         let is_identical = self.artifact.as_ref().is_some_and(|one| one.program.as_ref() == Some(&digest));
         if is_identical && self.is_current {
@@ -149,7 +159,7 @@ impl Proposing {
         {
             session.tell(Event::Note(format!("`{name}`: it is the program that is proposed already")));
         }
-        let Comparison { behaves, told, differing } = self.compare(is_identical, found);
+        let Comparison { behaves, told, differing } = self.compare(session, is_identical, found).await?;
         let tests = validate::render_tests_file(&loaded.spec);
         let files = freeze::files(&ArtifactInput { source: &found.candidate.source, tests: &tests, provenance })?;
         let drawn = || found.samples.all().filter(|sample| !sample.replayed).map(|sample| &sample.completion);
@@ -183,23 +193,67 @@ impl Proposing {
     }
 
     /// How what was chosen behaves beside the artifact.
-    fn compare(&self, is_identical: bool, found: &Found<'_>) -> Comparison {
+    async fn compare(&self, session: &Session, is_identical: bool, found: &Found<'_>) -> Result<Comparison, Error> {
         let Some(artifact) = &self.artifact else {
-            return Comparison::new(Behaves::New, "there is no artifact yet");
+            return Ok(Comparison::new(Behaves::New, "there is no artifact yet"));
         };
         if is_identical {
-            return Comparison::new(Behaves::Identical, "it is the same program as the artifact");
+            return Ok(Comparison::new(Behaves::Identical, "it is the same program as the artifact"));
         }
         let fails = |verdict: &Verdict| {
             let code = verdict.code.as_deref().unwrap_or("unknown");
             let told = format!("the artifact fails the spec as it is now ({code}), and this passes");
-            Comparison::new(Behaves::Mends, told)
+            Ok(Comparison::new(Behaves::Mends, told))
         };
         match (&artifact.candidate, &found.samples.artifact) {
             (Err(verdict), _) => fails(verdict),
-            (Ok(_), None) => unknown("the artifact was not judged"),
+            (Ok(_), None) => Ok(unknown("the artifact was not judged")),
             (Ok(_), Some((verdict, _))) if !verdict.is_pass() => fails(verdict),
-            (Ok(_), Some((_, insight))) => by_answers(insight, found.insight),
+            (Ok(candidate), Some((_, insight))) => {
+                let in_checks = by_answers(insight, found.insight);
+                let (validator, checks) = (found.validator.clone(), found.checks.clone());
+                let (artifact, chosen) = (candidate.clone(), found.candidate.clone());
+                let options = behaviour::Options { time: LONGEST, ..behaviour::Options::default() };
+                // On one thread: the processes end with the one that started them.
+                let run = move || behaviour::compare(&validator, &checks, &[&artifact, &chosen], &options);
+                let behaviours = tokio::select! {
+                    ran = tokio::task::spawn_blocking(run) => ran.expect("comparing does not panic")?,
+                    () = session.interrupt.wait() => return Err(Error::interrupted()),
+                };
+                Ok(by_inputs(&behaviours, in_checks))
+            }
+        }
+    }
+}
+
+/// By what both did with the same inputs, made for this; and by what they answered in the checks, where there is more.
+fn by_inputs(behaviours: &Behaviours, in_checks: Comparison) -> Comparison {
+    if behaviours.programs.len() < 2 || behaviours.observations.is_empty() {
+        return in_checks;
+    }
+    let apart = behaviours.observations.iter().filter(|one| one.parts(0, 1)).count();
+    let inputs = behaviours.coverage.inputs;
+    if apart > 0 {
+        let one = |split: &Split| Differing {
+            call: split.call.clone(),
+            artifact: split.outcomes[split.classes[0]].text.clone(),
+            proposal: split.outcomes[split.classes[1]].text.clone(),
+        };
+        return Comparison {
+            behaves: Behaves::Differs,
+            told: format!("it behaves otherwise than the artifact: on {apart} of {inputs} inputs, and both pass"),
+            differing: behaviours.splits.iter().map(one).collect(),
+        };
+    }
+    match in_checks.behaves {
+        // Hidden checks and free tests may ask for more than inputs can.
+        Behaves::Differs => in_checks,
+        _ => {
+            let tried = match behaviours.coverage.bound() {
+                Some(_) => behaviours.coverage.sentence(),
+                None => format!("the same answers on {inputs} inputs"),
+            };
+            Comparison::new(Behaves::Same, format!("it behaves as the artifact does: {tried}"))
         }
     }
 }

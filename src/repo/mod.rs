@@ -348,6 +348,11 @@ impl Repo {
         Ok(format!("{}{file}", self.prefix))
     }
 
+    /// The pager that git is told to use.
+    pub fn pager(&self) -> Option<String> {
+        self.config(|config| config.get_string("core.pager"))
+    }
+
     fn config<T>(&self, get: impl FnOnce(&git2::Config) -> Result<T, git2::Error>) -> Option<T> {
         // A snapshot, so that what other processes write meanwhile does not matter.
         let snapshot = self.git.config().and_then(|mut config| config.snapshot()).ok()?;

@@ -1,14 +1,14 @@
 //! Reports: events, told to a person or to a program. With `cli`, the only place that prints.
 
 pub mod ci;
+mod difference;
 mod human;
 mod json;
-mod unified;
 mod verdicts;
 
+pub use difference::{Style, code_difference, difference};
 pub use human::{Human, Verbosity, proposal};
 pub use json::{Json, VERSION as JSON_VERSION};
-pub use unified::unified;
 pub use verdicts::Verdicts;
 
 use crate::event::Event;

@@ -33,7 +33,7 @@ pub(super) struct Member<'a> {
 /// What was built of candidates that compile.
 pub(super) struct Program<'a> {
     /// Holds the program, and goes with it.
-    _crates: Crates,
+    pub(super) crates: Crates,
     /// The program: [`Kind`] says which. `None` when there is nothing to run.
     pub(super) file: Option<PathBuf>,
     pub(super) kind: Kind,
@@ -143,8 +143,8 @@ impl<'a> Batch<'a, '_> {
         mut members: Vec<Member<'a>>,
     ) -> Result<Vec<Vec<Member<'a>>>, ValidateError> {
         let (checks, kind, profile) = (self.checks, self.kind, self.profile);
-        if checks.harness.checks.is_empty() {
-            (self.run)(Program { _crates: crates, file: None, kind, members })?;
+        if checks.harness.checks.is_empty() && kind == Kind::Checks {
+            (self.run)(Program { crates, file: None, kind, members })?;
             return Ok(Vec::new());
         }
         loop {
@@ -160,7 +160,7 @@ impl<'a> Batch<'a, '_> {
             let compiled = self.rustc(&compile, members.len())?;
             if let Some(file) = compiled.artifact {
                 close(&file)?;
-                (self.run)(Program { _crates: crates, file: Some(file), kind, members })?;
+                (self.run)(Program { crates, file: Some(file), kind, members })?;
                 return Ok(Vec::new());
             }
             if kind == Kind::Checks {

@@ -46,6 +46,25 @@ pub fn render(spec: &Spec) -> Result<Harness, Vec<Diagnostic>> {
     deep(|| Render::new(spec).all())
 }
 
+/// Writes a program that makes the calls of the examples that `spec` shows and says what came of each: no expected value
+/// is in it.
+pub(super) fn render_calls(spec: &Spec) -> Harness {
+    deep(|| {
+        let mut render = Render::new(spec);
+        render.begin();
+        for (at, example) in spec.examples.iter().enumerate().filter(|(_, example)| !example.hidden) {
+            let function = format!("example_{}", at + 1);
+            let out = render.out.own(&format!("    pub fn {function}() -> ::llmc_rt::Outcome {{\n        match ("));
+            out.snippet(&example.call);
+            out.own("        ) { result => ::llmc_rt::Outcome::Note((&::llmc_rt::Show(&result)).show()) }\n    }\n");
+            let run = format!("llmc_examples::{function}()");
+            render.check(format!("example-{}", at + 1), Phase::Test, false, &example.call.text, run);
+        }
+        render.out.own("}\n");
+        render.end()
+    })
+}
+
 struct Render<'a> {
     spec: &'a Spec,
     out: Text,
@@ -60,7 +79,8 @@ impl<'a> Render<'a> {
         Self { spec, out: Text::default(), checks: Vec::new(), runs: Vec::new(), mistakes: Vec::new() }
     }
 
-    fn all(mut self) -> Result<Harness, Vec<Diagnostic>> {
+    /// The beginning of the program, and of the module of examples.
+    fn begin(&mut self) {
         self.out.own("//! The checks of a spec, written by llmc.\n#![allow(warnings)]\n\n");
         for other in &self.spec.uses {
             self.out.own(&format!("use ::generated::{other};\n"));
@@ -68,6 +88,10 @@ impl<'a> Render<'a> {
         self.out.own("\n/// Makes `Generate` ours to implement.\npub struct Local;\n\nmod llmc_examples {\n");
         self.imports(&BTreeSet::new());
         self.out.own("    use ::llmc_rt::{ShowDebug as _, ShowType as _};\n");
+    }
+
+    fn all(mut self) -> Result<Harness, Vec<Diagnostic>> {
+        self.begin();
         let spec = self.spec;
         for hidden in [false, true] {
             for (at, example) in spec.examples.iter().enumerate().filter(|(_, example)| example.hidden == hidden) {
@@ -85,6 +109,14 @@ impl<'a> Render<'a> {
         if !spec.properties.is_empty() {
             self.properties();
         }
+        match self.mistakes.is_empty() {
+            true => Ok(self.end()),
+            false => Err(self.mistakes),
+        }
+    }
+
+    /// The end of the program, which runs the checks.
+    fn end(mut self) -> Harness {
         // What is hidden comes last: nothing that a candidate says in a check that is shown can tell of one that is not.
         let mut pairs: Vec<_> = self.checks.drain(..).zip(self.runs.drain(..)).collect();
         pairs.sort_by_key(|(check, _)| check.hidden);
@@ -95,11 +127,8 @@ impl<'a> Render<'a> {
             self.out.own(&format!("        ::llmc_rt::Check {{ run: || {run} }},\n"));
         }
         self.out.own("    ])\n}\n");
-        if !self.mistakes.is_empty() {
-            return Err(self.mistakes);
-        }
         let (source, map) = self.out.finish();
-        Ok(Harness { source, checks: self.checks, map })
+        Harness { source, checks: self.checks, map }
     }
 
     fn check(&mut self, code: String, phase: Phase, hidden: bool, tries: &str, run: String) {

@@ -4,6 +4,7 @@
 //! that is linked with it. Both are compiled and run in the sandbox. Nothing here judges style or picks a
 //! candidate, and nothing a candidate prints decides: see `protocol` and `judge`.
 
+mod answers;
 mod batch;
 mod check;
 mod crates;
@@ -17,6 +18,7 @@ mod proxy;
 mod queue;
 mod replay;
 mod run;
+mod scenario;
 mod source_map;
 mod support;
 mod tests_file;
@@ -26,11 +28,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+pub use answers::{Answerers, Reply};
 pub use deps::{DepsError, Locked};
 pub use harness::{Check, Harness, render};
 pub use insight::{Failure, Fixed, Insight, Judgement};
-pub use proxy::{LOST, library, server};
+pub use proxy::{Callable, Callables, Fields, Given, Input, LOST, callables, library, server};
 pub use queue::{Judged, Program, Queue, Slots, Supply};
+pub use scenario::{Gave, Shown};
 pub use source_map::SourceMap;
 pub use tests_file::render_tests_file;
 
@@ -144,6 +148,11 @@ impl Checks {
     /// The crates that a candidate is compiled with, exactly.
     pub fn crates(&self) -> &[Locked] {
         &self.dependencies.locked
+    }
+
+    /// The spec.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     fn forbids_unsafe(&self) -> bool {

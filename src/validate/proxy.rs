@@ -4,7 +4,10 @@
 //! that has another process make the call. [`server`] is the program of that other process. Values are written and read
 //! by `runtime/wire.rs`. A type that can't travel without a difference that a check could see makes it all `None`.
 
+mod callables;
 mod types;
+
+pub use callables::{Callable, Callables, Fields, Given, Input, callables};
 
 use std::collections::BTreeMap;
 

@@ -18,8 +18,8 @@ use crate::verdict::Verdict;
 const STARVED: u32 = 3;
 /// The variables that tell a program what to do: to fork, see `runtime/fork.rs`, or to be which candidate. Not arguments,
 /// which a candidate could see.
-const FORK: &str = "FORK";
-const CANDIDATE: &str = "CANDIDATE";
+pub(super) const FORK: &str = "FORK";
+pub(super) const CANDIDATE: &str = "CANDIDATE";
 /// How much longer the checks may take than the candidate: they wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -34,10 +34,10 @@ pub(super) struct Passed {
 }
 
 /// One run of all checks.
-struct Run {
-    report: Report,
+pub(super) struct Run {
+    pub(super) report: Report,
     /// How the process ended that decides: the candidate's when it was lost, else that of the checks.
-    ending: Ending,
+    pub(super) ending: Ending,
     stderr: String,
     /// CPU time of the candidate.
     cpu: Duration,
@@ -45,7 +45,7 @@ struct Run {
 
 /// The order of the checks in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
+pub(super) enum Order {
     Forward,
     /// What depends on earlier calls shows.
     Reverse,
@@ -153,7 +153,7 @@ impl Validator {
     }
 
     /// One run; one that used up its time is repeated alone, with more of it, before that is believed.
-    fn run(
+    pub(super) fn run(
         &self,
         checks: &Checks,
         runner: &mut Runner,
@@ -262,7 +262,7 @@ fn run_once(
 }
 
 /// Two ends of a channel.
-fn channel() -> Result<(OwnedFd, OwnedFd), ValidateError> {
+pub(super) fn channel() -> Result<(OwnedFd, OwnedFd), ValidateError> {
     let pair = UnixStream::pair();
     let (one, other) = pair.map_err(|source| ValidateError::Io { path: "a pair of sockets".into(), source })?;
     Ok((one.into(), other.into()))
@@ -273,7 +273,7 @@ fn patient(limits: Limits) -> Limits {
     Limits { cpu: limits.cpu * 2 + PATIENCE, wall: limits.wall + PATIENCE, ..limits }
 }
 
-fn job(program: &Path, arguments: Vec<String>, input: Input, limits: Limits) -> Job {
+pub(super) fn job(program: &Path, arguments: Vec<String>, input: Input, limits: Limits) -> Job {
     Job {
         role: Role::Run,
         program: program.to_owned(),

@@ -5,11 +5,15 @@
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod batch;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod behaviour;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod build;
 mod budget;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ci_formats;
 mod cli;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod diff;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod doctor;
 #[cfg(feature = "embedded")]
@@ -27,6 +31,8 @@ mod ledger;
 mod model;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod outside;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod pairs;
 #[cfg(unix)]
 mod programs;
 mod providers;

@@ -200,6 +200,15 @@ impl Types {
         self.used.borrow().iter().cloned().collect()
     }
 
+    /// The names that are imported; of modules brought in whole, the types that travel.
+    pub(super) fn imported(&self) -> Vec<String> {
+        let of_globs = self.globs.iter().flat_map(|glob| {
+            let rest = glob.split_once("::").map_or("", |(_, rest)| rest).to_owned();
+            KNOWN.iter().filter_map(move |(path, _)| Some(path.strip_prefix(&rest)?.strip_prefix("::")?.to_owned()))
+        });
+        self.imports.keys().cloned().chain(of_globs).collect()
+    }
+
     /// Whether the candidate defines the type of that name.
     pub(super) fn is_wanted(&self, name: &syn::Ident) -> bool {
         self.objects.contains(&name.to_string())
