@@ -36,6 +36,8 @@ pub mod behaviour;
 #[cfg(feature = "cli")]
 pub mod select;
 #[cfg(feature = "cli")]
+pub mod measure;
+#[cfg(feature = "cli")]
 pub mod provenance;
 #[cfg(feature = "cli")]
 pub mod sign;

@@ -223,6 +223,19 @@ pub struct Behaviours {
 }
 
 impl Behaviours {
+    /// Of one program, or none: nothing needs to be run to know that it does as it does.
+    pub fn of_one(count: usize) -> Self {
+        let clusters = if count == 0 { Vec::new() } else { vec![(0..count).collect()] };
+        Self {
+            programs: (0..count).collect(),
+            refused: Vec::new(),
+            observations: Vec::new(),
+            clusters,
+            splits: Vec::new(),
+            coverage: Coverage::default(),
+        }
+    }
+
     /// Whether no two programs were seen to part.
     pub fn are_alike(&self) -> bool {
         self.clusters.len() <= 1

@@ -115,6 +115,8 @@ pub(crate) enum Command {
     Sign(SignArgs),
     /// Make an artifact again from its recorded completion, byte for byte
     Replay(ReplayArgs),
+    /// Measure the distribution that a spec denotes: pass rate, behaviours, cost
+    Measure(MeasureArgs),
     /// Take in an artifact that was edited by hand, once it passes every check
     Adopt(AdoptArgs),
     /// Find out how much a spec's own checks pin down, by changing the artifact
@@ -484,6 +486,55 @@ pub(crate) struct AdoptArgs {
     /// Write the spec's own tests over tests that were edited by hand
     #[arg(long)]
     pub(crate) overwrite: bool,
+}
+
+/// `llmc measure`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc measure slugify -n 32                   pass rate, pass@k, behaviours, cost
+  llmc measure slugify --against openai/gpt-5-mini
+                                               does another model do the same?
+  llmc measure slugify --vary temperature=0.2,0.8
+  llmc measure slugify --vary examples         with and without the examples in the prompt
+
+Every sample is an independent draw: nothing is repaired and nothing ends early. Samples that are in the ledger cost
+nothing. What passes and differs on some input shows where the spec leaves room.")]
+pub(crate) struct MeasureArgs {
+    /// The spec, by name or file
+    pub(crate) spec: String,
+    #[command(flatten)]
+    pub(crate) sampling: MeasureSampling,
+    /// Another model to measure as well, and to hold against the first
+    #[arg(long, value_name = "MODEL", conflicts_with = "vary")]
+    pub(crate) against: Option<String>,
+    /// What to vary: temperature=A,B or model=A,B; examples, shots or system: with and without
+    #[arg(long, value_name = "FACTOR")]
+    pub(crate) vary: Option<String>,
+    /// Draw and judge afresh, even what is in the ledger
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// How many candidates to judge at once [default: one for each core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+/// How to sample, without what ends early.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct MeasureSampling {
+    /// How many samples to draw of each setting
+    #[arg(short = 'n', long, value_name = "N", env = "LLMC_SAMPLES", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) samples: Option<u16>,
+    /// The model, as provider/name
+    #[arg(long, value_name = "MODEL", env = "LLMC_MODEL")]
+    pub(crate) model: Option<String>,
+    /// The temperature, from 0 to 2
+    #[arg(long, value_name = "T", env = "LLMC_TEMPERATURE", value_parser = temperature)]
+    pub(crate) temperature: Option<f32>,
+    /// The sampler's seed
+    #[arg(long, value_name = "SEED", env = "LLMC_SEED")]
+    pub(crate) seed: Option<u64>,
 }
 
 /// `llmc strength`.

@@ -14,6 +14,7 @@ mod keys;
 mod ledger;
 mod log;
 mod revert;
+mod measure;
 mod review;
 mod show;
 mod sign;
@@ -219,6 +220,21 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
         Command::Adopt(args) => {
             let mut session = session(cli, output, None)?;
             adopt::adopt(&mut session, args, &directory(&cli.global)?, output).await
+        }
+        Command::Measure(args) => {
+            let of = &args.sampling;
+            let (samples, model) = (of.samples, of.model.clone());
+            let sampling = SamplingArgs { samples, model, temperature: of.temperature, seed: of.seed, stop: None };
+            let mut session = session(cli, output, Some(&sampling))?;
+            session.options.no_cache = args.no_cache;
+            if let Some(jobs) = args.jobs {
+                session.options.jobs = usize::from(jobs);
+            }
+            let vary = args.vary.as_deref().map(measure::vary).transpose()?;
+            let asked = driver::Measuring { against: args.against.clone(), vary };
+            let measured = driver::measure(&mut session, &args.spec, &asked, &directory(&cli.global)?).await?;
+            measure::print(&measured, output);
+            Ok(ExitCode::Done)
         }
         Command::Strength(args) => {
             let mut session = session(cli, output, None)?;

@@ -132,7 +132,9 @@ impl Session {
         if let Some(ledger) = &self.ledger {
             return Ok(ledger.clone());
         }
-        let ledger = Arc::new(Ledger::open(&self.workspace.local_path())?);
+        // Where the folder can't be made, opening the ledger says why.
+        let local = self.workspace.local().unwrap_or_else(|_| self.workspace.local_path());
+        let ledger = Arc::new(Ledger::open(&local)?);
         if let Some(name) = ledger.set_aside() {
             self.tell(Event::Warning(format!(
                 "`.llmc/ledger.db` was damaged: it is now `.llmc/{name}`, and a new one was begun"

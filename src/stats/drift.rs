@@ -134,7 +134,7 @@ pub fn g_test_exact(table: [&[usize]; 2]) -> Option<f64> {
 
 /// The chance of a difference as large as that between two sets of outputs, or larger, were there none: a permutation
 /// test over labels within each input. `inputs` holds for each input the outcomes of the first and of the second set,
-/// as numbers that name them; `fraction` gives numbers from 0 (with) to 1 (without).
+/// as small numbers that name them; `fraction` gives numbers from 0 (with) to 1 (without).
 ///
 /// The statistic is the sum over inputs of the unbiased squared distance of both distributions,
 /// `Σ_y [a(a−1)/(m(m−1)) + b(b−1)/(n(n−1)) − 2ab/(mn)]`; the p value `(1 + #{T* ≥ T}) / (times + 1)` is exact at any number
@@ -162,12 +162,13 @@ fn distance(one: &[usize], other: &[usize]) -> f64 {
     if one.len() < 2 || other.len() < 2 {
         return 0.0;
     }
-    let mut counts = std::collections::BTreeMap::<usize, (f64, f64)>::new();
-    one.iter().for_each(|outcome| counts.entry(*outcome).or_default().0 += 1.0);
-    other.iter().for_each(|outcome| counts.entry(*outcome).or_default().1 += 1.0);
+    let most = one.iter().chain(other).max().map_or(0, |most| most + 1);
+    let mut counts = vec![(0.0, 0.0); most];
+    one.iter().for_each(|outcome| counts[*outcome].0 += 1.0);
+    other.iter().for_each(|outcome| counts[*outcome].1 += 1.0);
     let term =
         |(a, b): (f64, f64)| a * (a - 1.0) / (m * (m - 1.0)) + b * (b - 1.0) / (n * (n - 1.0)) - 2.0 * a * b / (m * n);
-    counts.into_values().map(term).sum()
+    counts.into_iter().map(term).sum()
 }
 
 /// The smallest rate of the second sample, below that of the first, with which Fisher's one-sided test at `alpha` would

@@ -28,6 +28,7 @@ mod house;
 mod intoto;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ledger;
+mod measure;
 mod model;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod outside;

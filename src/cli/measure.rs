@@ -1,0 +1,333 @@
+//! `llmc measure`, printed.
+
+use serde_json::{Value, json};
+
+use super::Output;
+use super::ledger::columns;
+use crate::behaviour::Outcome;
+use crate::driver::{Factor, Measured, Setting, Telling};
+use crate::error::{Error, ExitCode};
+use crate::measure::{Distribution, Failures};
+use crate::report::{count, printable};
+
+/// Behaviours, codes and inputs that are listed; --message-format json has all.
+const LISTED: usize = 5;
+
+/// `temperature=0.2,0.8`, `model=a,b`, `examples`, `shots` or `system`.
+pub(super) fn vary(text: &str) -> Result<(Factor, Vec<String>), Error> {
+    let (name, values) = text.split_once('=').unwrap_or((text, ""));
+    let values: Vec<String> =
+        values.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect();
+    let factor = match name {
+        "temperature" => Factor::Temperature,
+        "model" => Factor::Model,
+        "examples" => Factor::Examples,
+        "shots" => Factor::Shots,
+        "system" => Factor::System,
+        _ => {
+            return Err(Error::new(ExitCode::Usage, format!("`{name}` is nothing that can be varied"))
+                .hint("temperature=0.2,0.8 · model=A,B · examples · shots · system"));
+        }
+    };
+    if !values.is_empty() && !matches!(factor, Factor::Temperature | Factor::Model) {
+        return Err(Error::new(ExitCode::Usage, format!("`{name}` is varied by leaving it out: it takes no values")));
+    }
+    Ok((factor, values))
+}
+
+/// Prints what was measured.
+pub(super) fn print(measured: &Measured, output: &Output) {
+    if output.is_json() {
+        for setting in &measured.settings {
+            Output::json_line(event(measured, setting));
+        }
+        for telling in &measured.telling {
+            Output::json_line(json!({
+                "event": "telling", "spec": measured.spec, "call": telling.call,
+                "outcomes": telling.outcomes.iter().map(|(outcome, counts)| json!({
+                    "kind": outcome.kind, "text": outcome.text,
+                    "draws": counts.iter().map(|(all, _)| *all).collect::<Vec<_>>(),
+                    "passing": counts.iter().map(|(_, passing)| *passing).collect::<Vec<_>>(),
+                })).collect::<Vec<_>>(),
+            }));
+        }
+        if let Some(drift) = &measured.drift {
+            Output::json_line(json!({
+                "event": "drift", "spec": measured.spec, "pass_rate_p": drift.pass_rate,
+                "seen_from": drift.seen_from, "outputs_p": drift.outputs,
+            }));
+        }
+        return;
+    }
+    let mut text = String::new();
+    match measured.settings.as_slice() {
+        [only] => text.push_str(&one(&measured.spec, only)),
+        several => text.push_str(&table(&measured.spec, several)),
+    }
+    text.push_str(&telling(measured));
+    if let (Some(drift), [one, other]) = (&measured.drift, measured.settings.as_slice()) {
+        text.push_str(&format!("\ncompared with {}, {}:\n", one.model, other.model));
+        let verdict = |p: f64| if p < crate::measure::ALPHA { "differ" } else { "no difference was found" };
+        text.push_str(&format!(
+            "  pass rates  {} (p = {:.3}, Boschloo's exact test)\n",
+            verdict(drift.pass_rate),
+            drift.pass_rate
+        ));
+        if let (true, Some(rate)) = (drift.pass_rate >= crate::measure::ALPHA, drift.seen_from) {
+            text.push_str(&format!(
+                "              a drop to {} or lower would have been seen with a probability of 80%\n",
+                percent(rate)
+            ));
+        }
+        match drift.outputs {
+            Some(p) => {
+                text.push_str(&format!("  outputs     {} (p = {p:.3}, permutation test over all inputs)\n", verdict(p)))
+            }
+            None => text.push_str("  outputs     fewer than two programs of each run: nothing to compare\n"),
+        }
+    }
+    Output::data(&printable(&text));
+}
+
+/// One distribution in words.
+fn one(spec: &str, setting: &Setting) -> String {
+    let measured = &setting.distribution;
+    let (drawn, passed) = (measured.drawn(), measured.passed());
+    let (low, high) = measured.pass_rate();
+    let temperature = setting.temperature.map(|value| format!(" at temperature {value}")).unwrap_or_default();
+    let mut rows: Vec<(&str, String)> = vec![
+        (
+            "pass",
+            format!(
+                "{passed} of {drawn}: {} (95% interval {} to {})",
+                percent(passed as f64 / drawn as f64),
+                percent(low),
+                percent(high)
+            ),
+        ),
+        (
+            "pass@k",
+            measured
+                .pass_at()
+                .iter()
+                .map(|(k, chance)| format!("{k}: {}", percent(*chance)))
+                .collect::<Vec<_>>()
+                .join("   "),
+        ),
+        (
+            "yield",
+            format!("{} are Rust that conforms, {} compile, {passed} pass", measured.parsed(), measured.compiled()),
+        ),
+    ];
+    for (at, Failures { class, count, codes }) in measured.failures().into_iter().enumerate() {
+        let codes: Vec<String> = codes
+            .into_iter()
+            .filter(|(code, _)| !code.is_empty())
+            .take(LISTED)
+            .map(|(code, count)| format!("{code} {count}"))
+            .collect();
+        let codes = if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) };
+        rows.push((if at == 0 { "failures" } else { "" }, format!("{count} × {}{codes}", class.as_str())));
+    }
+    let groups = measured.groups(true);
+    for (at, group) in groups.iter().take(LISTED).enumerate() {
+        let head = if at == 0 { "behaviours" } else { "" };
+        rows.push((
+            head,
+            format!(
+                "{} of {} that pass do as sample {} does ({})",
+                group.size,
+                passed,
+                group.first + 1,
+                percent(group.size as f64 / passed as f64)
+            ),
+        ));
+    }
+    if groups.len() > LISTED {
+        rows.push(("", format!("and {} more", groups.len() - LISTED)));
+    }
+    if let Some(spread) = measured.spread() {
+        rows.push(("spread", match groups.len() {
+            1 => "all that pass do the same on every input that was run".to_owned(),
+            _ => format!(
+                "two that pass differ with a chance of {}; entropy {:.2} bits ({:.2} with what was not seen allowed for)",
+                percent(spread.dissent), spread.entropy, spread.entropy_corrected
+            ),
+        }));
+        if spread.wrong > 0.005 {
+            rows.push(("", format!(
+                "so at least {} of what passes is wrong on some input: where programs differ one at most is right (95% sure)",
+                percent(spread.wrong)
+            )));
+        }
+    }
+    let (tokens, of_pass) = measured.tokens();
+    let mut cost = format!("{tokens:.0} tokens a sample");
+    if let Some(of_pass) = of_pass {
+        cost.push_str(&format!(", {of_pass:.0} for each that passes"));
+    }
+    if let Some((usd, of_pass)) = measured.usd().filter(|(usd, _)| *usd > 0.0) {
+        cost.push_str(&format!("; ${usd:.4} a sample"));
+        if let Some(of_pass) = of_pass {
+            cost.push_str(&format!(", ${of_pass:.4} for each that passes"));
+        }
+    }
+    rows.push(("cost", cost));
+    rows.push((
+        "next",
+        format!(
+            "one more sample passes with a chance of {}, one of the next 4 {}, of the next 16 {}",
+            percent(measured.pass_in(1)),
+            percent(measured.pass_in(4)),
+            percent(measured.pass_in(16))
+        ),
+    ));
+    let from = if setting.replayed > 0 {
+        format!(", {} of them in the ledger already", setting.replayed)
+    } else {
+        String::new()
+    };
+    let mut text = format!("{spec}: {} of {}{temperature}{from}\n", count(drawn, "sample"), setting.model);
+    for (name, value) in rows {
+        text.push_str(&format!("  {name:<11} {value}\n"));
+    }
+    text
+}
+
+/// Several distributions beside each other.
+fn table(spec: &str, settings: &[Setting]) -> String {
+    let mut rows = vec![
+        ["setting", "samples", "pass", "95% interval", "behaviours", "entropy", "tokens", "per pass"]
+            .map(str::to_owned),
+    ];
+    for setting in settings {
+        let measured = &setting.distribution;
+        let (low, high) = measured.pass_rate();
+        let (tokens, of_pass) = measured.tokens();
+        rows.push([
+            if setting.label == "as configured" { setting.model.clone() } else { setting.label.clone() },
+            measured.drawn().to_string(),
+            percent(measured.passed() as f64 / measured.drawn().max(1) as f64),
+            format!("{} to {}", percent(low), percent(high)),
+            measured.groups(true).len().to_string(),
+            measured.spread().map_or("-".to_owned(), |spread| format!("{:.2}", spread.entropy_corrected)),
+            format!("{tokens:.0}"),
+            of_pass.map_or("-".to_owned(), |tokens| format!("{tokens:.0}")),
+        ]);
+    }
+    let mut text = format!("{spec}\n{}", columns(&rows, 1, 0));
+    text.push_str("entropy: of the behaviours of those that pass, in bits, with what was not seen allowed for\n");
+    text.push_str(&advice(settings));
+    text
+}
+
+/// Which setting narrows the spec most, as far as the samples show.
+fn advice(settings: &[Setting]) -> String {
+    let spread = |setting: &Setting| setting.distribution.spread().map(|spread| spread.entropy_corrected);
+    let known: Vec<(&Setting, f64)> = settings.iter().filter_map(|one| Some((one, spread(one)?))).collect();
+    let narrow = known.iter().min_by(|(_, one), (_, other)| one.total_cmp(other));
+    let wide = known.iter().max_by(|(_, one), (_, other)| one.total_cmp(other));
+    let cheapest = settings
+        .iter()
+        .filter_map(|one| Some((one, one.distribution.tokens().1?)))
+        .min_by(|(_, one), (_, other)| one.total_cmp(other));
+    let overlap = settings
+        .iter()
+        .all(|one| settings.iter().all(|other| one.distribution.pass_rate().0 <= other.distribution.pass_rate().1));
+    let mut text = String::new();
+    if let (Some((narrow, low)), Some((wide, high))) = (narrow, wide)
+        && high - low > 0.01
+    {
+        let more = narrow.distribution.tokens().0 - wide.distribution.tokens().0;
+        text.push_str(&format!(
+            "narrowest: {} ({:.2} bits less than {}, for {more:+.0} tokens a sample)\n",
+            narrow.label,
+            high - low,
+            wide.label
+        ));
+    }
+    if let Some((setting, tokens)) = cheapest {
+        text.push_str(&format!("fewest tokens for each that passes: {} ({tokens:.0})\n", setting.label));
+    }
+    if overlap {
+        text.push_str("the intervals of the pass rates overlap: more samples (-n) would tell more\n");
+    }
+    text
+}
+
+/// The inputs on which programs part.
+fn telling(measured: &Measured) -> String {
+    let mut text = String::new();
+    let several = measured.settings.len() > 1;
+    for one in measured.telling.iter().take(LISTED) {
+        if text.is_empty() {
+            text.push_str("\ninputs on which programs differ");
+            text.push_str(if several {
+                ", with the samples that do so in each setting:\n"
+            } else {
+                ", with how many samples do so (how many of them pass):\n"
+            });
+        }
+        text.push_str(&format!("  {}\n", one.call));
+        text.push_str(&outcomes(one, several));
+    }
+    if measured.telling.len() > LISTED {
+        text.push_str(&format!("  and {} more inputs (--message-format json)\n", measured.telling.len() - LISTED));
+    }
+    if let Some(coverage) = &measured.coverage {
+        if measured.telling.is_empty() {
+            text.push_str(&format!("\nno input was found on which programs differ: {}\n", coverage.sentence()));
+        }
+        for (function, why) in &coverage.not_called {
+            text.push_str(&format!("`{function}` was run on the spec's own calls only: {why}\n"));
+        }
+    }
+    text
+}
+
+fn outcomes(telling: &Telling, several: bool) -> String {
+    let mut outcomes: Vec<&(Outcome, Vec<(usize, usize)>)> = telling.outcomes.iter().collect();
+    outcomes.retain(|(_, counts)| counts.iter().any(|(all, _)| *all > 0));
+    outcomes.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.iter().map(|(all, _)| *all).sum::<usize>()));
+    let line = |(outcome, counts): &(Outcome, Vec<(usize, usize)>)| {
+        let counts = match several {
+            true => counts.iter().map(|(all, _)| all.to_string()).collect::<Vec<_>>().join(" / "),
+            false => counts.iter().map(|(all, passing)| format!("{all} ({passing})")).collect(),
+        };
+        format!("    {counts:>10}  {}\n", outcome.text)
+    };
+    outcomes.into_iter().map(line).collect()
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0}%", share * 100.0)
+}
+
+fn event(measured: &Measured, setting: &Setting) -> Value {
+    let distribution: &Distribution = &setting.distribution;
+    let (low, high) = distribution.pass_rate();
+    let group =
+        |group: &crate::measure::Group| json!({"size": group.size, "passed": group.passed, "sample": group.first + 1});
+    let (tokens, of_pass) = distribution.tokens();
+    let pass_in = [1, 4, 16].map(|more| json!({"more": more, "chance": distribution.pass_in(more)}));
+    json!({
+        "event": "measured", "spec": measured.spec, "setting": setting.label, "model": setting.model,
+        "temperature": setting.temperature, "sampled": distribution.drawn(), "lost": setting.lost, "replayed": setting.replayed,
+        "parsed": distribution.parsed(), "compiled": distribution.compiled(), "passed": distribution.passed(),
+        "pass_rate": {"low": low, "high": high},
+        "pass_at": distribution.pass_at().iter().map(|(k, chance)| json!({"k": k, "chance": chance})).collect::<Vec<_>>(),
+        "failures": distribution.failures().iter().map(|Failures { class, count, codes }| json!({
+            "class": class, "count": count,
+            "codes": codes.iter().map(|(code, count)| json!({"code": code, "count": count})).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "clusters": distribution.groups(false).iter().map(group).collect::<Vec<_>>(),
+        "spread": distribution.spread().map(|spread| json!({
+            "entropy": spread.entropy, "entropy_corrected": spread.entropy_corrected, "dissent": spread.dissent,
+            "missing": spread.missing, "wrong_at_least": spread.wrong,
+        })),
+        "tokens": {"sample": tokens, "passing": of_pass},
+        "usd": distribution.usd().map(|(sample, passing)| json!({"sample": sample, "passing": passing})),
+        "pass_in": pass_in,
+        "coverage": measured.coverage,
+    })
+}
