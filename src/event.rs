@@ -85,6 +85,13 @@ pub enum Event {
         /// Where the model was asked: which of how many repairs it is. Else it was rustc, at no cost.
         repair: Option<(usize, usize)>,
     },
+    /// Candidates that pass do not all do the same: the spec leaves room.
+    Ambiguous {
+        /// The spec.
+        spec: String,
+        /// Where.
+        ambiguity: Ambiguity,
+    },
     /// Something given as a candidate could not be judged; the rest is.
     Unjudged(Unjudged),
     /// Work on a spec ended.
@@ -203,6 +210,17 @@ pub struct Decided {
     pub files: Vec<String>,
     /// The commit made.
     pub commit: Option<String>,
+}
+
+/// An input on which candidates that pass part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ambiguity {
+    /// The input, as a call in Rust.
+    pub call: String,
+    /// What candidates do there, each with how many of them, the most frequent first.
+    pub outcomes: Vec<(String, usize)>,
+    /// How many candidates pass.
+    pub of: usize,
 }
 
 /// What verifying an artifact came to.

@@ -3,6 +3,8 @@
 //! Pure functions over what validation found; the order is total, so the same candidates always give the
 //! same choice. Nothing here runs a candidate or knows how the samples were drawn.
 //!
+//! Where it is known what candidates do, those come first that do what most do ([`choose_agreed`]).
+//!
 //! The order among candidates that pass, first wins:
 //! 1. fewest lines of formatted source,
 //! 2. fewest bytes of formatted source,
@@ -10,12 +12,13 @@
 //!
 //! Shorter programs have less room to do what nobody asked for, and are quicker to review.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::Candidate;
+use crate::stats;
 use crate::syntax;
 use crate::verdict::Verdict;
 
@@ -47,6 +50,52 @@ pub fn choose(judged: &[Judged<'_>]) -> Option<usize> {
     judged.iter().filter(|one| one.verdict.is_pass()).min_by_key(|one| rank(one)).map(|one| one.index)
 }
 
+/// That no behaviour leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tie {
+    /// How many behaviours have the most votes.
+    pub behaviours: usize,
+    /// How many votes each of them has.
+    pub votes: usize,
+    /// How many candidates have one.
+    pub of: usize,
+}
+
+/// Candidates that pass from which on a tie is a finding: so many could have settled which behaviour leads. Of fewer the
+/// simplest is taken.
+const TELLING: usize = 4;
+/// How sure it must be that another behaviour leads before that of the artifact is given up.
+const SURE: f64 = 0.95;
+
+/// The sample index of the candidate to freeze, of those that pass and whose behaviour is known: of the behaviour that
+/// most have, the simplest. `None` when none passes.
+///
+/// `committed` is the behaviour of the artifact that there is: it stays as long as it is not settled that another leads,
+/// so that code does not move without need.
+///
+/// # Errors
+/// [`Tie`] where two behaviours or more have the most votes, and there were votes enough for one to lead.
+pub fn choose_agreed(judged: &[(Judged<'_>, usize)], committed: Option<usize>) -> Result<Option<usize>, Tie> {
+    let mut votes: BTreeMap<usize, usize> = BTreeMap::new();
+    let passing: Vec<&(Judged<'_>, usize)> = judged.iter().filter(|(one, _)| one.verdict.is_pass()).collect();
+    for (_, behaviour) in &passing {
+        *votes.entry(*behaviour).or_default() += 1;
+    }
+    let most = votes.values().copied().max().unwrap_or_default();
+    let mut leading: Vec<usize> = votes.iter().filter(|(_, count)| **count == most).map(|(of, _)| *of).collect();
+    if let Some(own) = committed
+        && let Some(count) = votes.get(&own)
+        && stats::leads(most, *count) <= SURE
+    {
+        leading = vec![own];
+    }
+    if leading.len() > 1 && passing.len() >= TELLING {
+        return Err(Tie { behaviours: leading.len(), votes: most, of: passing.len() });
+    }
+    let simplest = passing.iter().filter(|(_, behaviour)| leading.contains(behaviour)).min_by_key(|(one, _)| rank(one));
+    Ok(simplest.map(|(one, _)| one.index))
+}
+
 fn rank(judged: &Judged<'_>) -> (usize, usize, usize) {
     let source = &judged.candidate.source;
     (source.lines().count(), source.len(), judged.index)
@@ -71,6 +120,26 @@ pub fn clusters(judged: &[Judged<'_>]) -> Vec<Cluster> {
     for cluster in &mut clusters {
         cluster.members.sort_unstable();
     }
+    clusters.sort_by_key(|cluster| (std::cmp::Reverse(cluster.size), !cluster.passed, cluster.members[0]));
+    clusters
+}
+
+/// Puts clusters together whose candidates pass and do the same. `behaviour` is that of the candidate of a sample; those
+/// of which it is not known stay as they are.
+pub fn merged(clusters: Vec<Cluster>, behaviour: impl Fn(usize) -> Option<usize>) -> Vec<Cluster> {
+    let mut merged: Vec<(Option<usize>, Cluster)> = Vec::new();
+    for cluster in clusters {
+        let of = if cluster.passed { behaviour(cluster.members[0]) } else { None };
+        match merged.iter_mut().find(|(known, _)| known.is_some() && *known == of) {
+            Some((_, same)) => {
+                same.size += cluster.size;
+                same.members.extend(cluster.members);
+                same.members.sort_unstable();
+            }
+            None => merged.push((of, cluster)),
+        }
+    }
+    let mut clusters: Vec<Cluster> = merged.into_iter().map(|(_, cluster)| cluster).collect();
     clusters.sort_by_key(|cluster| (std::cmp::Reverse(cluster.size), !cluster.passed, cluster.members[0]));
     clusters
 }
@@ -208,5 +277,41 @@ mod tests {
     fn one_text_with_two_verdicts_does_not_pass() {
         let all = [(candidate("fn f() {}"), pass()), (candidate("fn f() {}"), fail())];
         assert_eq!(clusters(&judged(&all)), [Cluster { size: 2, passed: false, members: vec![0, 1] }]);
+    }
+
+    #[test]
+    fn the_simplest_of_the_behaviour_that_most_have_is_chosen() {
+        let (short, long) = (candidate("fn f() {}\n"), candidate("fn f() {\n    ()\n}\n"));
+        let pass = Verdict::passed(Phase::Test, 1);
+        let fail = Verdict::failed(Phase::Test, Class::Misinterpretation, "example-1", "");
+        let of = |list: &[(usize, bool)]| {
+            let judged: Vec<(Judged<'_>, usize)> = list
+                .iter()
+                .enumerate()
+                .map(|(index, (behaviour, is_short))| {
+                    let candidate = if *is_short { &short } else { &long };
+                    (Judged { index, candidate, verdict: &pass }, *behaviour)
+                })
+                .collect();
+            judged
+        };
+        let choose = |list: &[(usize, bool)], committed| choose_agreed(&of(list), committed);
+        // Two do the same, and one is shorter than both.
+        assert_eq!(choose(&[(0, false), (1, true), (0, false)], None), Ok(Some(0)));
+        // One against one says nothing: the simplest.
+        assert_eq!(choose(&[(0, false), (1, true)], None), Ok(Some(1)));
+        // Two against two could have been settled, and was not.
+        assert_eq!(
+            choose(&[(0, false), (1, true), (0, false), (1, true)], None),
+            Err(Tie { behaviours: 2, votes: 2, of: 4 })
+        );
+        // What the artifact does stays, until it is settled that another leads.
+        assert_eq!(choose(&[(0, false), (1, true), (0, false), (1, true)], Some(0)), Ok(Some(0)));
+        assert_eq!(choose(&[(0, false), (1, true), (0, false), (0, false)], Some(1)), Ok(Some(1)));
+        let many: Vec<(usize, bool)> = (0..9).map(|at| (usize::from(at == 0), at == 0)).collect();
+        assert_eq!(choose(&many, Some(1)), Ok(Some(1)));
+        assert_eq!(choose(&[], None), Ok(None));
+        let failed = [(Judged { index: 0, candidate: &short, verdict: &fail }, 0)];
+        assert_eq!(choose_agreed(&failed, None), Ok(None));
     }
 }

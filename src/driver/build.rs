@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::agree::{self, Agreement};
 use super::draw::{self, DrawError, Sample, Samples};
 use super::log::Log;
 use super::propose::{self, Proposing};
@@ -12,7 +13,7 @@ use super::purse::{Caps, Purse};
 use super::repair::{Node, Step};
 use super::specs::{self, Loaded};
 use super::{Session, Summary, orphans, sign, stop, tell};
-use crate::candidate::Candidate;
+use crate::candidate::{self, Candidate};
 use crate::digest;
 use crate::error::{Error, ExitCode};
 use crate::event::{Event, Finished, Status};
@@ -28,7 +29,7 @@ use crate::provenance::{
 };
 use crate::repo::{Change, CommitMessage, HeadState, IdentityOverrides, Repo, message};
 use crate::sandbox;
-use crate::select::{self, Judged};
+use crate::select::{self, Cluster, Judged, Tie};
 use crate::spec::{Diagnostics, Spec};
 use crate::validate::{self, Insight};
 use crate::workspace::paths;
@@ -495,9 +496,32 @@ pub(super) async fn build_one(
         }
     };
 
-    let mut finished = tally(&spec.name, &samples);
+    let committed = committed(session, spec);
+    let engine = (&validator, &checks);
+    let agreement = match agree::agreement(session, engine, &samples, committed.as_ref(), plan.stop).await {
+        Ok(agreement) => agreement,
+        Err(error) => {
+            log.end(&Ending::default());
+            return Err(error);
+        }
+    };
+    let mut finished = tally(&spec.name, &samples, &agreement);
     let rejected = proposal::rejected(&session.workspace, &spec.name)?;
-    let (chosen, passed_over) = choose(&samples, &rejected);
+    let (chosen, passed_over) = choose(&samples, &rejected, &agreement);
+    let chosen = match chosen {
+        Ok(chosen) => chosen,
+        Err(tie) => {
+            let error = agree::undecided(session, &spec.name, tie, agreement.ambiguity.as_ref());
+            finished.reason = Some(error.message.clone());
+            finished.seconds = started.elapsed().as_secs_f64();
+            log.end(&ending(&finished));
+            finish(session, summary, finished);
+            return Err(error);
+        }
+    };
+    if let Some(ambiguity) = agreement.ambiguity.clone() {
+        session.tell(Event::Ambiguous { spec: spec.name.clone(), ambiguity });
+    }
     if passed_over > 0 && chosen.is_some() {
         session.tell(Event::Note(propose::told_rejected(&spec.name, passed_over)));
     }
@@ -526,7 +550,7 @@ pub(super) async fn build_one(
         invocation: run.clone(),
         started_on: provenance::rfc3339(started_on),
         finished_on: provenance::rfc3339(unix_now()),
-        ..record(target, &plan, &prompt, &models, &samples, &chosen, &validator, &checks)
+        ..record(target, &plan, &prompt, &models, &samples, &agreement, &chosen, &validator, &checks)
     };
     let result = match aim {
         Aim::Artifact(repo) => keep(session, loaded, *repo, chosen.candidate, &provenance, &mut finished),
@@ -686,7 +710,11 @@ impl Chosen<'_> {
 
 /// The candidate to freeze: an independent draw that passes, else what was made of one that does not. Also how many
 /// programs that pass were passed over, since someone rejected them.
-fn choose<'s>(samples: &'s Samples, rejected: &BTreeSet<String>) -> (Option<Chosen<'s>>, usize) {
+fn choose<'s>(
+    samples: &'s Samples,
+    rejected: &BTreeSet<String>,
+    agreement: &Agreement,
+) -> (Result<Option<Chosen<'s>>, Tie>, usize) {
     let mut passed_over = BTreeSet::new();
     let mut is_open = |one: &Judged<'_>| {
         if rejected.is_empty() || !one.verdict.is_pass() {
@@ -716,8 +744,21 @@ fn choose<'s>(samples: &'s Samples, rejected: &BTreeSet<String>) -> (Option<Chos
         let sample = samples.all().find(|sample| sample.completion.index == nodes[number].sample)?;
         Some(Chosen { sample, candidate: &nodes[number].candidate, node: Some(number) })
     };
-    let chosen = select::choose(&drawn).and_then(fresh).or_else(|| select::choose(&made).and_then(repaired));
+    let known: Option<Vec<(Judged<'_>, usize)>> =
+        drawn.iter().filter(|one| one.verdict.is_pass()).map(|one| Some((*one, agreement.of(one.index)?))).collect();
+    // Where it is not known of every one what it does, nothing is counted.
+    let agreed = match known {
+        Some(known) => select::choose_agreed(&known, agreement.committed),
+        None => Ok(select::choose(&drawn)),
+    };
+    let chosen = agreed.map(|index| index.and_then(fresh).or_else(|| select::choose(&made).and_then(repaired)));
     (chosen, passed_over.len())
+}
+
+/// The artifact that there is, where it would be an implementation of the spec as it is.
+fn committed(session: &Session, spec: &Spec) -> Option<Candidate> {
+    let code = freeze::read(&session.workspace.path(&paths::code(&spec.name))).ok().flatten()?;
+    candidate::from_source(&proposal::unmarked(&code), spec).ok()
 }
 
 /// The steps from an independent draw to what was chosen, for the record.
@@ -780,10 +821,15 @@ fn ending(finished: &Finished) -> Ending<'_> {
     }
 }
 
+/// Candidates that do the same; where that is not known, those that are the same program.
+fn clusters(samples: &Samples, agreement: &Agreement) -> Vec<Cluster> {
+    select::merged(select::clusters(&judged(samples)), |index| agreement.of(index))
+}
+
 /// What is known of a spec's samples before one is chosen.
-fn tally(name: &str, samples: &Samples) -> Finished {
+fn tally(name: &str, samples: &Samples, agreement: &Agreement) -> Finished {
     let count = |wanted: &dyn Fn(&Sample) -> bool| samples.list.iter().filter(|sample| wanted(sample)).count();
-    let clusters = select::clusters(&judged(samples));
+    let clusters = clusters(samples, agreement);
     Finished {
         spec: name.to_owned(),
         status: Status::Failed,
@@ -877,13 +923,13 @@ fn record(
     prompt: &Prompt,
     models: &[Arc<dyn crate::model::Model>],
     samples: &Samples,
+    agreement: &Agreement,
     chosen: &Chosen<'_>,
     validator: &validate::Validator,
     checks: &validate::Checks,
 ) -> Provenance {
     let spec = &target.loaded.spec;
-    let tally = tally(&spec.name, samples);
-    let judged = judged(samples);
+    let tally = tally(&spec.name, samples, agreement);
     let fixed = stop::is_fixed(plan.stop, plan.samples) && !samples.stopped;
     let tokens = |count: &dyn Fn(&Sample) -> usize| samples.all().map(|sample| count(sample) as u64).sum();
     let drawn = Drawn {
@@ -903,7 +949,7 @@ fn record(
                 compiled: tally.compiled,
                 passed: tally.passed,
             },
-            clusters: provenance::shares(&select::clusters(&judged), tally.sampled),
+            clusters: provenance::shares(&clusters(samples, agreement), tally.sampled),
             pass_rate: PassRate::new(tally.passed, tally.sampled, fixed),
             usage: Usage {
                 prompt_tokens: tokens(&|sample| sample.completion.prompt_tokens),

@@ -324,12 +324,23 @@ pub(super) async fn run(
     checks: Arc<Checks>,
     each: &[&[Sample]],
 ) -> Result<Run, Error> {
+    let samples = each.iter().flat_map(|samples| samples.iter()).filter(|sample| sample.verdict.compiles());
+    let candidates: Vec<Candidate> = samples.filter_map(|sample| sample.candidate.clone()).collect();
+    run_all(session, validator, checks, candidates).await
+}
+
+/// Runs candidates on the same inputs, each program once.
+pub(super) async fn run_all(
+    session: &Session,
+    validator: Arc<Validator>,
+    checks: Arc<Checks>,
+    candidates: Vec<Candidate>,
+) -> Result<Run, Error> {
     let mut programs: Vec<(Program, Candidate)> = Vec::new();
-    for sample in each.iter().flat_map(|samples| samples.iter()) {
-        let (Some(candidate), true) = (&sample.candidate, sample.verdict.compiles()) else { continue };
-        let program = Program::of(candidate);
+    for candidate in candidates {
+        let program = Program::of(&candidate);
         if programs.iter().all(|(known, _)| *known != program) {
-            programs.push((program, candidate.clone()));
+            programs.push((program, candidate));
         }
     }
     if programs.len() < 2 {
@@ -357,6 +368,17 @@ impl Run {
     fn place(&self, sample: &Sample) -> Option<usize> {
         let candidate = sample.candidate.as_ref().filter(|_| sample.verdict.compiles())?;
         self.places.get(&Program::of(candidate)).copied()
+    }
+
+    /// The place of a candidate among those that were run.
+    pub(super) fn place_of(&self, candidate: &Candidate) -> Option<usize> {
+        self.places.get(&Program::of(candidate)).copied()
+    }
+
+    /// The number of the cluster that a candidate is in.
+    pub(super) fn cluster_of(&self, candidate: &Candidate) -> Option<usize> {
+        let place = self.place_of(candidate)?;
+        self.found.clusters.iter().position(|cluster| cluster.contains(&place))
     }
 
     /// The number of the cluster that a sample is in.

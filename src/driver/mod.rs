@@ -1,6 +1,7 @@
 //! The driver owns the order of the stages. It emits events and returns what came of it; it never prints.
 
 mod adopt;
+mod agree;
 mod ask;
 mod build;
 mod decide;

@@ -356,6 +356,17 @@ impl Report for Human {
                     self.print(if *passed { GREEN } else { YELLOW }, "Repair", &format!("{by}: {end}"));
                 }
             }
+            Event::Ambiguous { spec, ambiguity } if normal => {
+                let outcomes: Vec<String> =
+                    ambiguity.outcomes.iter().map(|(text, count)| format!("{text} ({count})")).collect();
+                let (call, of) = (&ambiguity.call, ambiguity.of);
+                self.print(
+                    YELLOW,
+                    "Ambiguous",
+                    &format!("{spec}: of {of} that pass, for {call} some give {}", outcomes.join(", some ")),
+                );
+            }
+            Event::Ambiguous { .. } => {}
             // Only given candidates can be unjudged: see `Verdicts`.
             Event::Unjudged(unjudged) => self.print(YELLOW, "Unjudged", &unjudged.message),
             Event::Finished(finished) => self.finished(finished),

@@ -49,6 +49,11 @@ fn to_json(event: &Event) -> Value {
             "by": if repair.is_some() { "model" } else { "rustc" }, "passed": passed,
             "repair": repair.map(|(number, _)| number), "of": repair.map(|(_, of)| of),
         }),
+        Event::Ambiguous { spec, ambiguity } => json!({
+            "event": "ambiguous", "spec": spec, "call": ambiguity.call, "passing": ambiguity.of,
+            "outcomes": ambiguity.outcomes.iter().map(|(text, count)| json!({"text": text, "count": count}))
+                .collect::<Vec<_>>(),
+        }),
         Event::Unjudged(unjudged) => json!({
             "event": "error", "code": unjudged.exit, "message": unjudged.message, "causes": [], "hint": "",
             "spec": unjudged.spec, "candidate": unjudged.candidate, "path": unjudged.path, "line": unjudged.line,

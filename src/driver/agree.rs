@@ -1,0 +1,96 @@
+//! Which of the candidates that pass is chosen: what most of them do, and of those the simplest.
+//!
+//! All programs that pass, and the artifact that there is, run on the same inputs. Where more than one behaviour passes,
+//! the input that tells them apart is told: there the spec leaves room.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Session;
+use super::draw::Samples;
+use super::measure::{self, Run};
+use crate::candidate::Candidate;
+use crate::error::{Error, ExitCode};
+use crate::event::{Ambiguity, Event};
+use crate::select::Tie;
+use crate::spec::Stop;
+use crate::validate::{Checks, Validator};
+
+/// The least share of a behaviour that makes a spec ambiguous; what is rarer is a slip of the model.
+const SHARE: f64 = 0.15;
+
+/// What candidates that pass do.
+#[derive(Default)]
+pub(super) struct Agreement {
+    /// By a sample's index: the behaviour's number. Without an entry, nothing is known of it.
+    behaviours: HashMap<usize, usize>,
+    /// What the artifact does, where it passes no longer or does not exist none.
+    pub(super) committed: Option<usize>,
+    /// The input that tells the most frequent behaviours apart.
+    pub(super) ambiguity: Option<Ambiguity>,
+}
+
+impl Agreement {
+    /// The behaviour of a sample that passes.
+    pub(super) fn of(&self, index: usize) -> Option<usize> {
+        self.behaviours.get(&index).copied()
+    }
+}
+
+/// Finds out what the independent draws that pass do, and `committed` with them. With `stop: first` nothing is run: the
+/// first that passes is wanted.
+pub(super) async fn agreement(
+    session: &Session,
+    (validator, checks): (&Arc<Validator>, &Arc<Checks>),
+    samples: &Samples,
+    committed: Option<&Candidate>,
+    stop: Stop,
+) -> Result<Agreement, Error> {
+    let passing: Vec<(usize, &Candidate)> = samples
+        .list
+        .iter()
+        .filter(|sample| sample.verdict.is_pass())
+        .filter_map(|sample| Some((sample.completion.index, sample.candidate.as_ref()?)))
+        .collect();
+    if stop == Stop::First || passing.len() < 2 {
+        return Ok(Agreement::default());
+    }
+    let candidates = passing.iter().map(|(_, candidate)| *candidate).chain(committed).cloned().collect();
+    let run = measure::run_all(session, validator.clone(), checks.clone(), candidates).await?;
+    let behaviours: HashMap<usize, usize> =
+        passing.iter().filter_map(|(index, candidate)| Some((*index, run.cluster_of(candidate)?))).collect();
+    let committed = committed.and_then(|candidate| run.cluster_of(candidate));
+    let ambiguity = ambiguity(&run, &passing);
+    Ok(Agreement { behaviours, committed, ambiguity })
+}
+
+/// The first input on which draws that pass part, if two of the things that they do are no slips.
+fn ambiguity(run: &Run, passing: &[(usize, &Candidate)]) -> Option<Ambiguity> {
+    run.found.splits.iter().find_map(|split| {
+        let mut counts = vec![0; split.outcomes.len()];
+        for (_, candidate) in passing {
+            if let Some(place) = run.place_of(candidate) {
+                counts[split.classes[place]] += 1;
+            }
+        }
+        let mut outcomes: Vec<(String, usize)> =
+            split.outcomes.iter().zip(counts).map(|(outcome, count)| (outcome.text.clone(), count)).collect();
+        outcomes.retain(|(_, count)| *count as f64 >= SHARE * passing.len() as f64);
+        outcomes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        (outcomes.len() > 1).then(|| Ambiguity { call: split.call.clone(), outcomes, of: passing.len() })
+    })
+}
+
+/// That nothing leads, and what to do about it.
+pub(super) fn undecided(session: &Session, name: &str, tie: Tie, ambiguity: Option<&Ambiguity>) -> Error {
+    if let Some(ambiguity) = ambiguity {
+        session.tell(Event::Ambiguous { spec: name.to_owned(), ambiguity: ambiguity.clone() });
+    }
+    let Tie { votes, behaviours, of } = tie;
+    Error::new(
+        ExitCode::NoCandidate,
+        format!("none of the behaviours of `{name}` leads: of {of} candidates that pass, {behaviours} times {votes} do the same"),
+    )
+    .hint("an example in the spec that says which is meant settles it")
+    .hint(format!("`llmc build {name} -n {}` draws more; `--stop first` takes the first that passes", (of * 4).clamp(16, 128)))
+}
