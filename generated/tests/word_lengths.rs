@@ -48,7 +48,7 @@ mod generate {
     use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
     use std::fmt::Debug;
     use std::hash::Hash;
-    use std::panic::{catch_unwind, AssertUnwindSafe};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::rc::Rc;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
@@ -365,11 +365,7 @@ mod generate {
         }
 
         fn shrink(&self) -> Vec<Self> {
-            if *self {
-                vec![false]
-            } else {
-                Vec::new()
-            }
+            if *self { vec![false] } else { Vec::new() }
         }
     }
 
@@ -586,11 +582,7 @@ mod generate {
         }
 
         fn random(random: &mut Random, size: usize, depth: usize) -> Self {
-            if random.below(2) == 0 {
-                Ok(T::random(random, size, depth))
-            } else {
-                Err(E::random(random, size, depth))
-            }
+            if random.below(2) == 0 { Ok(T::random(random, size, depth)) } else { Err(E::random(random, size, depth)) }
         }
 
         fn shrink(&self) -> Vec<Self> {
@@ -777,11 +769,7 @@ mod generate {
     impl std::fmt::Write for Bounded {
         fn write_str(&mut self, text: &str) -> std::fmt::Result {
             self.0.push_str(cut(text, VALUE - self.0.len().min(VALUE)));
-            if self.0.len() + 4 >= VALUE {
-                Err(std::fmt::Error)
-            } else {
-                Ok(())
-            }
+            if self.0.len() + 4 >= VALUE { Err(std::fmt::Error) } else { Ok(()) }
         }
     }
 
