@@ -615,6 +615,9 @@ pub(crate) struct DiffArgs {
     /// Print straight to the terminal
     #[arg(long)]
     pub(crate) no_pager: bool,
+    /// Show the code in the diff tool that git is told to use (`git config diff.tool`): nothing is compiled or run
+    #[arg(long, conflicts_with = "exit_code")]
+    pub(crate) tool: bool,
 }
 
 /// `llmc show`.
@@ -654,16 +657,20 @@ pub(crate) enum ShowFormat {
 Examples:
   llmc log slugify
   llmc log slugify -n 3                        the last three
+  llmc log slugify --behaviour                 and where each does something else than the one before
   llmc log slugify --message-format json | jq -r .commit
 
-Read from git alone. An artifact that was moved to another name is followed to the commits under its old one. Of behaviour
-only what the records prove is told: where the code and what it is built with are the same, it is the same.")]
+Read from git alone. An artifact that was moved to another name is followed to the commits under its old one. Where the code
+and what it is built with are the same, its behaviour is; --behaviour runs each version beside the one before, in the sandbox.")]
 pub(crate) struct LogArgs {
     /// The spec, by name or file; it need not be there any more
     pub(crate) spec: String,
     /// How many commits to list at most
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) number: Option<u32>,
+    /// Compile each version and run it on the same inputs as the one before
+    #[arg(long)]
+    pub(crate) behaviour: bool,
 }
 
 /// `llmc revert`.

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::Output;
 use super::args::DiffArgs;
+use super::{Output, keys};
 use crate::behaviour::{self, Behaviours, Split};
 use crate::driver::{self, Asked, Between, Compared, Ran, Session};
 use crate::error::{Error, ExitCode};
@@ -38,7 +38,8 @@ pub(super) async fn diff(
         seed: args.seed,
         ..behaviour::Options::default()
     };
-    let asked = Asked { between, behaviour: !args.text, times: !args.text && !args.no_time, options };
+    let is_run = !args.text && !args.tool;
+    let asked = Asked { between, behaviour: is_run, times: is_run && !args.no_time, options };
     let all = driver::diff(session, &args.specs, &asked, from).await?;
     if output.is_json() {
         for one in &all {
@@ -46,12 +47,42 @@ pub(super) async fn diff(
         }
     } else if all.is_empty() {
         Output::note("no artifact differs between these revisions");
+    } else if args.tool {
+        for one in &all {
+            match (&one.old.source, &one.new.source) {
+                (Some(old), Some(new)) if old == new => Output::note(&format!("{}: the text is the same", one.spec)),
+                (old, new) => {
+                    let text = |source: &Option<String>| source.clone().unwrap_or_default();
+                    tool(&session.workspace.root, &one.spec, &text(old), &text(new))?;
+                }
+            }
+        }
     } else {
         let style = Style { color: output.color_data, width: terminal_width() };
         let text: Vec<String> = all.iter().map(|one| difference(one, style)).collect();
         print(&text.join("\n"), !args.no_pager, &session.workspace.root);
     }
     Ok(if args.exit_code && all.iter().any(Compared::differs) { ExitCode::Usage } else { ExitCode::Done })
+}
+
+/// Shows two versions of an artifact's code in the diff tool that the user's git is told to use, and waits for its end.
+pub(super) fn tool(root: &Path, name: &str, old: &str, new: &str) -> Result<(), Error> {
+    let failed = |error: std::io::Error| {
+        Error::new(ExitCode::Internal, "failed to show the code in git's diff tool").cause(error)
+    };
+    let folder = tempfile::tempdir().map_err(failed)?;
+    let write = |side: &str, text: &str| -> std::io::Result<std::path::PathBuf> {
+        let path = folder.path().join(side).join(format!("{name}.rs"));
+        std::fs::create_dir_all(folder.path().join(side))?;
+        std::fs::write(&path, text)?;
+        Ok(path)
+    };
+    let (old, new) = (write("old", old).map_err(failed)?, write("new", new).map_err(failed)?);
+    let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
+    // What git itself prints says what is wrong, if anything is.
+    let command = format!("git -C {} difftool --no-prompt --no-index {}", quoted(root), quoted(&old));
+    keys::edit(&command, &new).map_err(failed)?;
+    Ok(())
 }
 
 /// Prints through the user's pager, where standard output is a terminal.
@@ -78,7 +109,7 @@ fn print(text: &str, wants_pager: bool, root: &Path) {
 }
 
 /// The user's pager, as git finds it.
-fn pager(root: &Path) -> Option<String> {
+pub(super) fn pager(root: &Path) -> Option<String> {
     let set = |name: &str| std::env::var(name).ok();
     let pager = set("GIT_PAGER").or_else(|| Repo::discover(root).ok()??.pager()).or_else(|| set("PAGER"));
     let pager = pager.unwrap_or_else(|| "less".to_owned());

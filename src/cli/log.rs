@@ -1,10 +1,12 @@
 //! `llmc log`, printed: a table that fits the terminal, or JSON lines.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::Output;
 use super::args::LogArgs;
-use crate::driver::{self, Code, Entry, Made, Session};
+use crate::driver::{self, Behaviour, Code, Entry, Made, Session};
 use crate::error::{Error, ExitCode};
 use crate::report::{printable, terminal_width};
 
@@ -16,9 +18,20 @@ const BY: usize = 2;
 const SHORTEST: usize = 12;
 
 /// Lists the commits that changed an artifact.
-pub(super) fn log(session: &Session, args: &LogArgs, output: &Output) -> Result<ExitCode, Error> {
+pub(super) async fn log(
+    session: &mut Session,
+    args: &LogArgs,
+    from: &Path,
+    output: &Output,
+) -> Result<ExitCode, Error> {
     let most = args.number.map_or(usize::MAX, |number| number as usize);
-    let entries = driver::log(session, &args.spec, most)?;
+    // The one before the last is needed as well.
+    let more = most.saturating_add(usize::from(args.behaviour));
+    let mut entries = driver::log(session, &args.spec, more)?;
+    if args.behaviour {
+        driver::log_behaviour(session, &mut entries, from).await?;
+        entries.truncate(most);
+    }
     if !output.is_json() {
         Output::data(&table(&entries, terminal_width()));
         return Ok(ExitCode::Done);
@@ -124,13 +137,17 @@ fn change(entry: &Entry) -> String {
     let uses = entry.code != Code::Changed && entry.behaviour.is_none();
     let words = [code, (entry.spec_changed == Some(true)).then_some("spec"), uses.then_some("uses")];
     let words: Vec<&str> = words.into_iter().flatten().collect();
-    if words.is_empty() { "record".to_owned() } else { words.join(", ") }
+    let what = if words.is_empty() { "record".to_owned() } else { words.join(", ") };
+    match (entry.behaviour, &entry.differs_on) {
+        (Some(Behaviour::Alike), _) => format!("{what}; does the same"),
+        (Some(Behaviour::Apart), Some(call)) => format!("{what}; differs on {call}"),
+        _ => what,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::Behaviour;
 
     fn entry(made: Made, code: Code, subject: &str) -> Entry {
         Entry {
@@ -144,6 +161,7 @@ mod tests {
             code,
             spec_changed: Some(code == Code::Changed),
             behaviour: (code == Code::Same).then_some(Behaviour::Same),
+            differs_on: None,
         }
     }
 

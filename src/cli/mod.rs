@@ -271,8 +271,8 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             show::show(&session, args, &directory(&cli.global)?, output)
         }
         Command::Log(args) => {
-            let session = session(cli, output, None)?;
-            log::log(&session, args, output)
+            let mut session = session(cli, output, None)?;
+            log::log(&mut session, args, &directory(&cli.global)?, output).await
         }
         Command::Revert(args) => {
             let mut session = session(cli, output, None)?;

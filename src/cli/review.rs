@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::args::{AcceptArgs, RegenArgs, RejectArgs, ReviewArgs};
-use super::{Output, end, keys};
+use super::{Output, diff, end, keys};
 use crate::driver::{self, Session, Summary, Waiting};
 use crate::error::{Error, ExitCode};
 use crate::event::{Behaves, Differing, Event, Origin, Proposed};
@@ -208,6 +208,10 @@ impl Screen<'_> {
                     say("more\n");
                     self.more(session, &waiting);
                 }
+                'd' => {
+                    say("diff tool\n");
+                    self.tool(session, &waiting);
+                }
                 'q' => {
                     say("quit\n");
                     return Ok(Then::Quit);
@@ -308,7 +312,20 @@ impl Screen<'_> {
             rows.push(("repaired", format!("sample {} by {by}", repair.sample + 1)));
         }
         let changed = self.difference(session, proposal, usize::MAX);
-        say(&format!("\n{}\n{}\n{changed}\n", printable(&aligned(&rows)), printable(&proposal.code())));
+        let text = format!("\n{}\n{}\n{changed}\n", printable(&aligned(&rows)), printable(&proposal.code()));
+        if !page(&session.workspace.root, &text) {
+            say(&text);
+        }
+    }
+
+    /// Shows the artifact's code and the proposal's in the user's own diff tool.
+    fn tool(&self, session: &Session, waiting: &Waiting) {
+        let Ok(found) = &waiting.proposal else { return self.show(session, waiting) };
+        let path = session.workspace.path(&paths::code(self.name));
+        let before = std::fs::read(path).map(|code| proposal::unmarked(&code)).unwrap_or_default();
+        if let Err(error) = diff::tool(&session.workspace.root, self.name, &before, &found.0.code()) {
+            self.output.error(&error);
+        }
     }
 
     /// Opens the spec in the user's editor; whether it says something else now.
@@ -385,10 +402,21 @@ impl Screen<'_> {
     }
 }
 
+/// Shows a text in the user's pager; whether that could be done. Ctrl-C is the pager's while it runs.
+fn page(root: &Path, text: &str) -> bool {
+    let Some(pager) = diff::pager(root) else { return false };
+    let Ok(file) = tempfile::NamedTempFile::new() else { return false };
+    // As git has it: it ends at once where all fits the screen, and colours stay.
+    let pager = format!("LESS=\"${{LESS-FRX}}\" {pager} <");
+    std::fs::write(file.path(), text).is_ok() && keys::edit(&pager, file.path()).is_ok_and(|is_well| is_well)
+}
+
 /// The question below a proposal.
 fn question((number, of): (usize, usize), has_input: bool) -> String {
     let input = if has_input { "[i]nput, " } else { "" };
-    format!("{number}/{of} [a]ccept, [r]eject, [s]kip, resample [n], [e]dit the spec, {input}[m]ore, [q]uit, [?]")
+    format!(
+        "{number}/{of} [a]ccept, [r]eject, [s]kip, resample [n], [e]dit the spec, {input}[m]ore, [d]iff tool, [q]uit, [?]"
+    )
 }
 
 /// What the keys do.
@@ -406,6 +434,7 @@ fn help(has_input: bool) -> String {
          e  edit the spec in $VISUAL or $EDITOR\n  \
          i  {input}\n  \
          m  show all of it: the code, where it comes from, the whole difference\n  \
+         d  show the difference in the tool that git is told to use (`git config diff.tool`)\n  \
          q  quit: what is not decided waits on\n"
     )
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::history::{Behaviour, Code, Entry};
 use super::specs::{self, Loaded};
 use super::structure::{Structure, structure};
 use super::{Session, build};
@@ -100,6 +101,39 @@ struct Pair {
     old: Side,
     new: Side,
     spec_changed: bool,
+}
+
+/// Finds out of each entry of a log whether it does what the one before does, where its code is another one. Entries
+/// under another name stay as they are.
+///
+/// # Errors
+/// When llmc could not do its part.
+pub async fn log_behaviour(session: &mut Session, entries: &mut [Entry], from: &Path) -> Result<(), Error> {
+    for at in 1..entries.len() {
+        let (new, old) = (&entries[at - 1], &entries[at]);
+        if !matches!(new.code, Code::Changed | Code::Layout) || new.behaviour.is_some() || new.name != old.name {
+            continue;
+        }
+        let asked = Asked {
+            between: Between::Revisions(old.commit.clone(), Some(new.commit.clone())),
+            behaviour: true,
+            times: false,
+            options: behaviour::Options::default(),
+        };
+        let name = new.name.clone();
+        let compared = diff(session, &[name], &asked, from).await?;
+        let new = &mut entries[at - 1];
+        match compared.first().map(|compared| &compared.ran) {
+            Some(Ran::SameProgram) => new.behaviour = Some(Behaviour::Same),
+            Some(Ran::Both(found)) if found.are_alike() => new.behaviour = Some(Behaviour::Alike),
+            Some(Ran::Both(found)) => {
+                new.behaviour = Some(Behaviour::Apart);
+                new.differs_on = found.splits.first().map(|split| split.call.clone());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Compares programs of the specs that were named; of all where none is.

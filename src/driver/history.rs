@@ -1,4 +1,4 @@
-//! `llmc log` and earlier artifacts: what git alone remembers. No ledger, no model, nothing compiled.
+//! `llmc log` and earlier artifacts: what git alone remembers. No ledger, no model; nothing is compiled unless asked for.
 
 use serde::Serialize;
 
@@ -32,8 +32,11 @@ pub struct Entry {
     pub code: Code,
     /// Whether the spec it was made for is another one than before; `None` where that is not known.
     pub spec_changed: Option<bool>,
-    /// `same` where the code, and what it is built with, are the same as before. Else nothing is known from here.
+    /// Beside the version before: `same` where the code, and what it is built with, are the same. Else nothing is known
+    /// unless both were run.
     pub behaviour: Option<Behaviour>,
+    /// An input on which it does something else than the version before.
+    pub differs_on: Option<String>,
 }
 
 /// Who made an artifact's code, as its record has it.
@@ -92,6 +95,10 @@ pub enum Code {
 pub enum Behaviour {
     /// It can only be what it was.
     Same,
+    /// No input was found on which it differs.
+    Alike,
+    /// An input was found on which it differs.
+    Apart,
 }
 
 /// A spec and maybe a revision of git's, as the user named them: `NAME`, `NAME@REV`, `PATH.yaml@REV`.
@@ -160,6 +167,7 @@ fn entry(repo: &Repo, revision: Revision) -> Entry {
         code,
         spec_changed: both.map(|(after, before)| after.spec.digest != before.spec.digest),
         behaviour: is_same.then_some(Behaviour::Same),
+        differs_on: None,
         commit: revision.commit,
         short: revision.short,
         subject: revision.subject,

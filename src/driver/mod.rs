@@ -31,7 +31,7 @@ mod verify;
 pub use adopt::{Adopted, adopt};
 pub use build::build;
 pub use decide::{Waiting, accept, add_example, forget, reject, waiting};
-pub use diff::{Asked, Between, Compared, Ran, Side, diff};
+pub use diff::{Asked, Between, Compared, Ran, Side, diff, log_behaviour};
 pub use doctor::{Finding, doctor};
 pub use estimate::{Estimate, Estimates, Likely, estimate};
 pub use history::{Behaviour, Code, Entry, Made, at_revision, log, name_of, split};

@@ -126,6 +126,11 @@ fn revisions_are_compared_with_each_other_and_with_the_work_tree() {
     let told = event(&env, &["--rev", "HEAD~1..", "--no-time"]);
     assert_eq!(told["status"], "apart");
     assert_eq!(told["old"].as_str().unwrap(), env.git(&["rev-parse", "--short", "HEAD~1"]).trim());
+    // The tool that git is told to use.
+    env.git(&["config", "diff.tool", "probe"]);
+    env.git(&["config", "difftool.probe.cmd", "cat \"$LOCAL\" \"$REMOTE\""]);
+    let run = env.llmc(&["diff", "slug", "--rev", "HEAD~1..HEAD", "--tool"]).expect(0);
+    assert_eq!(run.stdout.matches("pub fn slug(").count(), 2, "{run}");
     let run = env.llmc(&["diff", "--rev", "HEAD..HEAD"]).expect(0);
     assert!(run.stderr.contains("no artifact differs"), "{run}");
     let run = env.llmc(&["diff", "--rev", "nowhere"]).expect(1);

@@ -115,6 +115,18 @@ fn an_edit_by_hand_is_taken_in_with_a_record_that_says_so_and_a_commit_of_its_fi
 }
 
 /// git's name of HEAD's tree.
+#[test]
+fn the_log_says_where_a_version_does_something_else_than_the_one_before_when_asked() {
+    let (env, _server) = built();
+    edit(&env, "pub fn double(n: i32) -> i32 { n.wrapping_mul(2) }");
+    env.llmc(&["adopt", "double"]).expect(0);
+    let entries = log(&env, &["double", "--behaviour"]);
+    assert_eq!(entries[0]["behaviour"], "apart", "{entries:?}");
+    assert!(entries[0]["differs_on"].as_str().unwrap().starts_with("double("), "{entries:?}");
+    let told = env.llmc(&["log", "double", "--behaviour"]).expect(0).stdout;
+    assert!(told.contains("code; differs on double("), "{told}");
+}
+
 fn tree_of_head(env: &TestEnv) -> String {
     env.git(&["rev-parse", "HEAD^{tree}"]).trim().to_owned()
 }
@@ -343,6 +355,13 @@ fn the_log_tells_of_each_commit_that_changed_an_artifact_who_made_it_and_what_ch
     let listed = env.git(&["log", "--format=%H", "--", "generated/src/double.rs", "generated/provenance/double.json"]);
     assert_eq!(commits, listed.lines().collect::<Vec<_>>());
     assert_eq!(log(&env, &["specs/double.yaml", "-n", "2"]).len(), 2);
+
+    // Run beside each other, what changed does the same.
+    env.git(&["checkout", "-q", "HEAD~1", "--", "specs", "generated"]);
+    let entries = log(&env, &["double", "--behaviour"]);
+    assert_eq!((&entries[3]["behaviour"], &entries[3]["differs_on"]), (&"alike".into(), &Value::Null));
+    let told = env.llmc(&["log", "double", "--behaviour", "-n", "4"]).expect(0).stdout;
+    assert!(told.contains("code; does the same") && told.lines().count() == 5, "{told}");
 
     let table = env.llmc(&["log", "double"]).expect(0).stdout;
     assert_eq!(table.lines().count(), 6, "{table}");

@@ -582,7 +582,7 @@ fn the_budget_holds_for_regen() {
 impl Bench {
     fn review(&self, more: &[(&str, &str)]) -> Terminal {
         let mut command = self.env.command(&["review"]);
-        command.env("TERM", "xterm").envs(more.iter().copied());
+        command.env("TERM", "xterm").env("GIT_PAGER", "cat").envs(more.iter().copied());
         Terminal::start(command, 24, 100)
     }
 
@@ -631,6 +631,13 @@ fn review_goes_through_every_key_and_leaves_the_tree_whole_after_each() {
     assert!(more.contains("seed ") && more.contains("4 sampled, 4 parsed, 4 compiled, 4 passed"), "{more}");
     terminal.press("i");
     assert!(terminal.until(ASKED).contains("no input is known on which they differ"));
+    // The diff tool that git is told to use.
+    bench.env.git(&["config", "diff.tool", "probe"]);
+    bench.env.git(&["config", "difftool.probe.cmd", "grep -h 'n [+*]' \"$LOCAL\" \"$REMOTE\""]);
+    terminal.press("d");
+    let shown = terminal.until(ASKED);
+    assert!(shown.contains("    n * 2") && shown.contains("    n + n"), "{shown}");
+    bench.env.git(&["config", "--remove-section", "difftool.probe"]);
     bench.is_whole();
     assert_eq!(bench.head(), head);
 
