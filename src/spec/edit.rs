@@ -4,20 +4,63 @@
 //! nothing else, so that no guess about YAML's layout can spoil a file.
 
 use super::yaml::{self, Node, Value};
-use super::{Example, Expect, Spec, parse};
+use super::{Example, Expect, Property, Snippet, Spec, parse};
 
 /// The spec file `text` with an example more, or `None` where it can't be put in without touching the rest.
 ///
 /// `note` becomes a comment above it, in one line.
 pub fn with_example(text: &str, stem: &str, example: &Example, note: Option<&str>) -> Option<String> {
-    let (old, _) = parse(stem, stem, text.as_bytes()).ok()?;
-    let mut wanted = old.clone();
+    let (mut wanted, _) = parse(stem, stem, text.as_bytes()).ok()?;
     wanted.examples.push(example.clone());
-    let is_wanted = |new: &String| {
-        parse(stem, stem, new.as_bytes()).is_ok_and(|(spec, _): (Spec, _)| spec.canonical() == wanted.canonical())
-    };
+    with_item(text, stem, "examples", &fields(example), note, &wanted)
+}
+
+/// The spec file `text` with a property more, or `None` where it can't be put in without touching the rest.
+///
+/// `note` becomes a comment above it, in one line.
+pub fn with_property(text: &str, stem: &str, property: &Property, note: Option<&str>) -> Option<String> {
+    let (mut wanted, _) = parse(stem, stem, text.as_bytes()).ok()?;
+    wanted.properties.push(property.clone());
+    let variables = property.forall.iter().map(|(name, ty)| format!("{name}: {}", scalar(&ty.text)));
+    let forall = format!("{{ {} }}", variables.collect::<Vec<_>>().join(", "));
+    let mut fields = vec![("name", scalar(&property.name)), ("forall", forall)];
+    fields.extend(property.assume.as_ref().map(|assume| ("assume", scalar(&assume.text))));
+    fields.push(("holds", scalar(&property.holds.text)));
+    if property.hidden {
+        fields.push(("hidden", "true".to_owned()));
+    }
+    with_item(text, stem, "properties", &fields, note, &wanted)
+}
+
+/// The spec file `text` with another `assume` in a property that has one, or `None` where it can't be put in without
+/// touching the rest: it has to stand on a line of its own, as [`with_property`] writes it.
+pub fn with_assume(text: &str, stem: &str, property: &str, assume: &str) -> Option<String> {
+    let (mut wanted, _) = parse(stem, stem, text.as_bytes()).ok()?;
+    let changed = wanted.properties.iter_mut().find(|known| known.name == property)?;
+    let old = changed.assume.replace(Snippet::new(assume))?;
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    let line = lines.get_mut(old.place.line.checked_sub(1)?)?;
+    let at = line.rfind(&scalar(&old.text))?;
+    line.replace_range(at..at + scalar(&old.text).len(), &scalar(assume));
+    Some(lines.concat()).filter(|new| says(new, stem, &wanted))
+}
+
+/// Whether a spec file says this, and nothing else.
+fn says(text: &str, stem: &str, wanted: &Spec) -> bool {
+    parse(stem, stem, text.as_bytes()).is_ok_and(|(spec, _): (Spec, _)| spec.canonical() == wanted.canonical())
+}
+
+/// `text` with an item more in the list of `list`, so that it says what is `wanted`.
+fn with_item(
+    text: &str,
+    stem: &str,
+    list: &str,
+    fields: &[(&str, String)],
+    note: Option<&str>,
+    wanted: &Spec,
+) -> Option<String> {
+    let is_wanted = |new: &String| says(new, stem, wanted);
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
-    let fields = fields(example);
     let printable =
         |note: &str| note.chars().filter(|one| is_printable(*one) || one.is_whitespace()).collect::<String>();
     let note = note.map(|note| printable(note).split_whitespace().collect::<Vec<_>>().join(" "));
@@ -41,9 +84,9 @@ pub fn with_example(text: &str, stem: &str, example: &Example, note: Option<&str
     };
     let root = yaml::read(text.as_bytes()).root?;
     let Value::Mapping(entries) = &root.value else { return None };
-    let Some(own) = entries.iter().position(|(key, _)| is_key(key, "examples")) else {
+    let Some(own) = entries.iter().position(|(key, _)| is_key(key, list)) else {
         let last = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(0, |at| at + 1);
-        return Some(at_line(last, &format!("examples:{end}{}", block("  ")))).filter(is_wanted);
+        return Some(at_line(last, &format!("{list}:{end}{}", block("  ")))).filter(is_wanted);
     };
     let (key, value) = &entries[own];
     // The lines from the key to the next one, or to the end.
@@ -130,7 +173,6 @@ fn scalar(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Snippet;
 
     const HEAD: &str = "llmc: 1\nname: f  # the name\ndescription: d\nsignature: \"pub fn f(s: &str) -> String\"\n";
 
@@ -172,6 +214,32 @@ mod tests {
         assert!(added(lines).contains(new));
         let properties = "properties:\n  - { name: p, forall: { s: String }, holds: 'f(&s) == f(&s)' }\n";
         assert_eq!(added(properties), format!("{properties}examples:\n{NEW}"));
+    }
+
+    fn excluding(name: &str, assume: &str) -> Property {
+        let forall = vec![("s".to_owned(), Snippet::new("String")), ("v".to_owned(), Snippet::new("Vec<(u8, char)>"))];
+        let (assume, holds) = (Some(Snippet::new(assume)), Snippet::new("{ let _ = f(&s); true }"));
+        Property { name: name.to_owned(), forall, assume, holds, hidden: false }
+    }
+
+    #[test]
+    fn a_property_comes_after_the_last_and_its_assume_can_be_another() {
+        let examples = "examples:\n  - call: f(\"\")\n    returns: '\"\"'\n";
+        let text = format!("{HEAD}{examples}# the end\n");
+        let new = with_property(&text, "f", &excluding("valid_1", "s != \"\""), Some("asked")).expect("it is added");
+        let own = "  # asked\n  - name: valid_1\n    forall: { s: String, v: 'Vec<(u8, char)>' }\n    assume: 's != \"\"'\n    \
+                   holds: '{ let _ = f(&s); true }'\n";
+        assert_eq!(new, format!("{text}properties:\n{own}"));
+        let twice = with_property(&new, "f", &excluding("valid_2", "true"), None).expect("it is added");
+        assert!(twice.starts_with(&new), "{twice}");
+        // A name that is there already is none for another.
+        assert_eq!(with_property(&new, "f", &excluding("valid_1", "true"), None), None);
+        let other = with_assume(&twice, "f", "valid_1", "s != \"\" && s != \"it's\"").expect("it is changed");
+        assert_eq!(other, twice.replace("'s != \"\"'", "'s != \"\" && s != \"it''s\"'"));
+        // What is written in another way is left alone, as is what is not there.
+        let quoted = new.replace("'s != \"\"'", "\"s != \\\"\\\"\"");
+        assert_eq!(with_assume(&quoted, "f", "valid_1", "true"), None);
+        assert_eq!(with_assume(&new, "f", "valid_9", "true"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Reading one never stops at the first mistake: see [`Diagnostics`]. This module knows YAML and the
 //! shape of a Rust interface; it never reads the environment, calls a model or runs anything.
 
+mod answers;
 mod checks;
 mod diagnostic;
 mod edit;
@@ -19,8 +20,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use answers::{Given, Wanted, parse_answers};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use edit::with_example;
+pub use edit::{with_assume, with_example, with_property};
 pub use interface::{Form, Function, Interface, Method, TypeDef};
 pub use parse::parse;
 pub use providers::{HeaderValue, PROVIDERS, ProviderSettings};
