@@ -38,6 +38,8 @@ pub mod select;
 #[cfg(feature = "cli")]
 pub mod measure;
 #[cfg(feature = "cli")]
+pub mod clarify;
+#[cfg(feature = "cli")]
 pub mod provenance;
 #[cfg(feature = "cli")]
 pub mod sign;

@@ -119,6 +119,8 @@ pub(crate) enum Command {
     Measure(MeasureArgs),
     /// Take in an artifact that was edited by hand, once it passes every check
     Adopt(AdoptArgs),
+    /// Ask what a spec leaves open, and put the answers into it
+    Clarify(ClarifyArgs),
     /// Find out how much a spec's own checks pin down, by changing the artifact
     Strength(StrengthArgs),
     /// Hold two programs of a spec against each other: what they do, how fast, and their text
@@ -535,6 +537,55 @@ pub(crate) struct MeasureSampling {
     /// The sampler's seed
     #[arg(long, value_name = "SEED", env = "LLMC_SEED")]
     pub(crate) seed: Option<u64>,
+}
+
+/// `llmc clarify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc clarify slugify                         asks, one question at a time, on a terminal
+  llmc clarify slugify --list                  the questions that tell most; nothing is asked or written
+  llmc clarify slugify --answers answers.yaml  answers given beforehand
+  llmc clarify slugify --max-entropy 0.5       for CI: exit code 7 when the spec leaves more open than that
+
+Programs that pass every check and differ on some input read the spec in different ways. A question is such an input;
+its answer becomes an example in the spec's file, or a property that rules the input out. Nothing is committed.
+A file with answers is a list, in YAML or JSON:
+  - { call: 'slugify(\"\")', returns: '\"\"' }
+  - { call: 'slugify(\"-\")', invalid: true }      or panics: true, dont_care: true; invalid and dont_care
+                                                 also take a condition that all other inputs keep
+
+Exit codes: 0 done, 1 an answer can't be taken, 3 nothing passes, 7 above --max-entropy.")]
+pub(crate) struct ClarifyArgs {
+    /// The spec, by name or file
+    pub(crate) spec: String,
+    #[command(flatten)]
+    pub(crate) sampling: MeasureSampling,
+    /// How many questions to ask at most
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) questions: u16,
+    /// Print the questions that tell most, and ask nothing
+    #[arg(long, conflicts_with = "answers")]
+    pub(crate) list: bool,
+    /// Take the answers from a file (`-`: standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) answers: Option<String>,
+    /// Fail (exit code 7) when the readings have more entropy than this, in bits, after the answers; asks nothing
+    #[arg(long, value_name = "BITS", value_parser = bits)]
+    pub(crate) max_entropy: Option<f64>,
+    /// Draw and judge afresh, even what is in the ledger
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// How many candidates to judge at once [default: one for each core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+fn bits(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
+        _ => Err("an entropy is a number of bits, from 0".to_owned()),
+    }
 }
 
 /// `llmc strength`.

@@ -6,6 +6,7 @@ mod adopt;
 mod args;
 mod ci;
 mod diff;
+mod clarify;
 mod doctor;
 mod estimate;
 mod explain;
@@ -129,6 +130,12 @@ impl Output {
         let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     }
 
+    /// Prints what comes before an answer to standard error.
+    fn prompt(text: &str) {
+        let mut stderr = std::io::stderr().lock();
+        let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+    }
+
     /// Prints a line for a person to standard error.
     fn note(text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
@@ -236,6 +243,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             measure::print(&measured, output);
             Ok(ExitCode::Done)
         }
+        Command::Clarify(args) => clarify::clarify(cli, args, output).await,
         Command::Strength(args) => {
             let mut session = session(cli, output, None)?;
             session.options.no_cache = args.no_cache;

@@ -91,6 +91,6 @@ pub(super) fn undecided(session: &Session, name: &str, tie: Tie, ambiguity: Opti
         ExitCode::NoCandidate,
         format!("none of the behaviours of `{name}` leads: of {of} candidates that pass, {behaviours} times {votes} do the same"),
     )
-    .hint("an example in the spec that says which is meant settles it")
+    .hint(format!("`llmc clarify {name}` asks which is meant, and puts the answer into the spec"))
     .hint(format!("`llmc build {name} -n {}` draws more; `--stop first` takes the first that passes", (of * 4).clamp(16, 128)))
 }

@@ -365,7 +365,7 @@ pub(super) async fn run_all(
 
 impl Run {
     /// The place of a sample's program among those that were run.
-    fn place(&self, sample: &Sample) -> Option<usize> {
+    pub(super) fn place(&self, sample: &Sample) -> Option<usize> {
         let candidate = sample.candidate.as_ref().filter(|_| sample.verdict.compiles())?;
         self.places.get(&Program::of(candidate)).copied()
     }

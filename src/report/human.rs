@@ -363,7 +363,10 @@ impl Report for Human {
                 self.print(
                     YELLOW,
                     "Ambiguous",
-                    &format!("{spec}: of {of} that pass, for {call} some give {}", outcomes.join(", some ")),
+                    &format!(
+                        "{spec}: of {of} that pass, for {call} some give {}; `llmc clarify {spec}` asks",
+                        outcomes.join(", some ")
+                    ),
                 );
             }
             Event::Ambiguous { .. } => {}
