@@ -185,6 +185,52 @@ fn unless_told_otherwise_a_build_ends_when_it_is_settled_which_behaviour_leads()
     assert!((4..=7).contains(&sampled) && is_early, "{sampled}");
 }
 
+/// A server whose answers take turns, the readings of a spec as often as they are there.
+fn readings(replies: &'static [&'static str]) -> Server {
+    Server::answering(move |_, number| Reply::chat(replies[number % replies.len()]))
+}
+
+#[test]
+fn what_most_programs_do_is_chosen_though_it_is_longer_and_stays_until_another_leads_for_sure() {
+    let server = readings(&[OTHER, RIGHT, OTHER, OTHER]);
+    let env = TestEnv::with_server(&server.url);
+    env.write("specs/double.yaml", SPEC);
+    let events = env.llmc(&["build", "-n", "4", "--stop", "all", "--message-format", "json"]).expect(0).events();
+    assert!(env.read("generated/src/double.rs").contains("1000"), "three to one");
+    let finished = events.iter().find(|event| event["event"] == "finished").unwrap();
+    assert_eq!(finished["clusters"], serde_json::json!([{"size": 3, "passed": true}, {"size": 1, "passed": true}]));
+    let ambiguous = events.iter().find(|event| event["event"] == "ambiguous").unwrap();
+    let counts: Vec<&serde_json::Value> =
+        ambiguous["outcomes"].as_array().unwrap().iter().map(|outcome| &outcome["count"]).collect();
+    assert!(ambiguous["call"].as_str().unwrap().starts_with("double(") && counts == [3, 1], "{ambiguous}");
+
+    // Another prompt, and as many for either: what the artifact does stays.
+    let even = readings(&[RIGHT, OTHER]);
+    env.write("llmc.yaml", &env.read("llmc.yaml").replace(&server.url, &even.url));
+    env.write("specs/double.yaml", &SPEC.replace("Twice", "Two times"));
+    let told = env.llmc(&["build", "-n", "4", "--stop", "all"]).expect(0);
+    assert!(env.read("generated/src/double.rs").contains("1000"), "{told}");
+    assert!(told.stderr.contains("of 4 that pass, for double("), "{told}");
+}
+
+#[test]
+fn where_no_behaviour_leads_none_is_chosen_and_the_input_is_told() {
+    let server = readings(&[RIGHT, OTHER]);
+    let env = TestEnv::with_server(&server.url);
+    env.write("specs/double.yaml", SPEC);
+    let told = env.llmc(&["build", "-n", "4", "--stop", "all"]).expect(3);
+    assert!(told.stderr.contains("none of the behaviours of `double` leads: of 4 candidates that pass"), "{told}");
+    assert!(told.stderr.contains("for double(") && told.stderr.contains("`llmc clarify double` asks"), "{told}");
+    assert!(!env.path("generated").exists());
+    // Whoever wants any that passes gets it.
+    env.llmc(&["build", "-n", "4", "--stop", "first"]).expect(0);
+    // Of two that differ nothing can be said: the simplest.
+    let two = TestEnv::with_server(&server.url);
+    two.write("specs/double.yaml", SPEC);
+    two.llmc(&["build", "-n", "2", "--stop", "all"]).expect(0);
+    assert!(!two.read("generated/src/double.rs").contains("1000"));
+}
+
 #[test]
 fn sixteen_samples_from_a_slow_server_are_drawn_at_once() {
     let server = Server::answering(|_, _| Reply::chat(RIGHT).after(Duration::from_secs(2)));
