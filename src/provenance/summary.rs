@@ -17,7 +17,7 @@ use crate::spec::Dependency;
 pub struct Summary {
     /// The spec.
     pub spec: SpecRecord,
-    /// See [`Provenance::input_digest`].
+    /// See [`super::Provenance::input_digest`].
     pub input_digest: String,
     /// The generated files.
     pub subject: Vec<Subject>,
