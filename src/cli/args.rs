@@ -22,11 +22,12 @@ Examples:
   llmc validate slugify mine.rs              is this an implementation of it?
   llmc show slugify                          where did this code come from?
   llmc regen slugify && llmc review          other samples, seen before they are committed
+  llmc clarify slugify                       what does my spec leave open?
   llmc verify                                for CI: is everything as it was built?
   llmc adopt slugify                         keep what I edited in generated/src/slugify.rs
 
 Exit codes: 0 done, 1 usage or settings, 2 spec invalid, 3 no candidate passed, 4 budget or time spent,
-5 provider failed, 6 difference found, 70 internal error, 130 interrupted.")]
+5 provider failed, 6 difference found, 7 a limit was not kept, 70 internal error, 130 interrupted.")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
