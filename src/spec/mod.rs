@@ -5,6 +5,7 @@
 
 mod answers;
 mod checks;
+mod component;
 mod diagnostic;
 mod edit;
 mod interface;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use answers::{Given, Wanted, parse_answers};
+pub use component::{ComponentExample, ComponentSpec, Expectations};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use edit::{with_assume, with_example, with_property};
 pub use interface::{Form, Function, Interface, Method, TypeDef};
