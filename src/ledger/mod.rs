@@ -4,6 +4,7 @@
 //! of SQLite. It knows what samples cost, and no cap.
 
 mod account;
+mod crossings;
 mod file;
 mod record;
 mod requests;
@@ -17,6 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, ErrorCode};
 
 pub use account::{By, Mean, Old, Spending};
+pub use crossings::{Filter, Keeper, RunSummary};
 pub use file::FILE;
 pub use record::{Ended, Ending, Phase, Record, Recorded, Repair, Start, Stored};
 pub use requests::{Put, Taken};

@@ -129,6 +129,25 @@ pub(super) const STEPS: &[&str] = &[
                s.usd_micros, s.prompt_tokens + s.completion_tokens, s.usd_micros
         FROM samples s JOIN series r ON r.id = s.series JOIN models m ON m.id = r.model;
     ",
+    // 3: calls through the harness.
+    "
+    CREATE TABLE crossings (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        run TEXT NOT NULL,
+        number INTEGER NOT NULL,          -- in its run, from 1
+        component TEXT NOT NULL,
+        side TEXT NOT NULL,               -- model, code, hybrid, double
+        started INTEGER NOT NULL,
+        micros INTEGER NOT NULL,
+        tokens INTEGER NOT NULL,
+        usd_micros INTEGER NOT NULL,
+        class TEXT,                       -- of the error; null: it was answered
+        crossing TEXT NOT NULL,           -- JSON: all of it
+        UNIQUE (run, number)
+    ) STRICT;
+    CREATE INDEX crossings_of_component ON crossings (component, started);
+    CREATE INDEX crossings_by_time ON crossings (started);
+    ",
 ];
 
 /// The version of a file.

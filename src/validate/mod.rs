@@ -22,6 +22,7 @@ mod scenario;
 mod source_map;
 mod support;
 mod tests_file;
+mod worker;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub use queue::{Judged, Program, Queue, Slots, Supply};
 pub use scenario::{Gave, Shown};
 pub use source_map::SourceMap;
 pub use tests_file::render_tests_file;
+pub use worker::{Artifacts, Called, Worker};
 
 use batch::{Batch, Kind};
 use memory::Memory;
@@ -95,6 +97,9 @@ pub enum ValidateError {
     /// The part of llmc that the checks are linked with did not compile.
     #[error("this rustc could not compile llmc's runtime for checks:\n{0}")]
     Runtime(String),
+    /// Committed code did not compile to be called.
+    #[error("the crate `generated` could not be compiled to be called:\n{0}")]
+    Program(String),
     /// A bug in llmc; the panic's own message is on standard error.
     #[error("judging panicked")]
     Panicked,
