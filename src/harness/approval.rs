@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::component::BoxFuture;
 use super::{CallError, Class};
+use crate::schema::same;
 
 /// What is decided of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,7 +61,10 @@ impl Rule {
         });
         caller
             && self.component.as_deref().is_none_or(|pattern| matches(pattern, component))
-            && self.arguments.iter().all(|(pointer, wanted)| input.pointer(pointer).unwrap_or(&Value::Null) == wanted)
+            && self
+                .arguments
+                .iter()
+                .all(|(pointer, wanted)| same(input.pointer(pointer).unwrap_or(&Value::Null), wanted))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can be called: the one trait, and what the harness itself can make a component of.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
@@ -193,7 +194,12 @@ type Direct = Box<dyn Fn(Value) -> Result<Option<Value>, Fault> + Send + Sync>;
 type Waiting = Box<dyn Fn(Context, Value) -> BoxFuture<'static, Result<Option<Value>, Fault>> + Send + Sync>;
 
 /// What a function did instead of answering.
-pub(super) struct Fault(Class, String);
+pub(super) enum Fault {
+    /// It failed.
+    Own(Class, String),
+    /// It passes on what a call of its own failed with.
+    Passed(Box<CallError>),
+}
 
 /// A Rust function.
 pub(super) struct Native<F> {
@@ -203,13 +209,16 @@ pub(super) struct Native<F> {
 }
 
 fn take<I: DeserializeOwned>(input: Value) -> Result<I, Fault> {
-    serde_json::from_value(input).map_err(|error| Fault(Class::Input, format!("the input does not fit: {error}")))
+    serde_json::from_value(input).map_err(|error| Fault::Own(Class::Input, format!("the input does not fit: {error}")))
 }
 
-fn give<O: Serialize, E: fmt::Display>(answer: Result<O, E>) -> Result<Value, Fault> {
-    let output = answer.map_err(|error| Fault(Class::Failed, error.to_string()))?;
+fn give<O: Serialize, E: fmt::Display + 'static>(answer: Result<O, E>) -> Result<Value, Fault> {
+    let output = answer.map_err(|error| match (&error as &dyn Any).downcast_ref::<CallError>() {
+        Some(passed) => Fault::Passed(Box::new(passed.clone())),
+        None => Fault::Own(Class::Failed, error.to_string()),
+    })?;
     serde_json::to_value(output)
-        .map_err(|error| Fault(Class::FormatViolation, format!("the answer is no JSON: {error}")))
+        .map_err(|error| Fault::Own(Class::FormatViolation, format!("the answer is no JSON: {error}")))
 }
 
 impl Native<Direct> {
@@ -217,7 +226,7 @@ impl Native<Direct> {
     where
         I: DeserializeOwned,
         O: Serialize,
-        E: fmt::Display,
+        E: fmt::Display + 'static,
         F: Fn(I) -> Result<O, E> + Send + Sync + 'static,
     {
         let function: Direct = Box::new(move |input| give(function(take(input)?)).map(Some));
@@ -239,7 +248,8 @@ impl Native<Direct> {
     }
 
     pub(super) fn frozen(name: &str, about: About, function: Frozen) -> Self {
-        let function: Direct = Box::new(move |input| function(input).map_err(|message| Fault(Class::Failed, message)));
+        let function: Direct =
+            Box::new(move |input| function(input).map_err(|message| Fault::Own(Class::Failed, message)));
         Self { about, name: name.to_owned(), function }
     }
 }
@@ -249,7 +259,7 @@ impl Native<Waiting> {
     where
         I: DeserializeOwned,
         O: Serialize,
-        E: fmt::Display,
+        E: fmt::Display + 'static,
         F: Fn(Context, I) -> R + Send + Sync + 'static,
         R: Future<Output = Result<O, E>> + Send + 'static,
     {
@@ -269,7 +279,8 @@ impl<F> Native<F> {
         match result {
             Ok(Ok(Some(value))) => Ok(value.into()),
             Ok(Ok(None)) => Ok(Outcome::Abstained),
-            Ok(Err(Fault(class, message))) => Err(CallError::new(&self.name, class, message)),
+            Ok(Err(Fault::Own(class, message))) => Err(CallError::new(&self.name, class, message)),
+            Ok(Err(Fault::Passed(error))) => Err(*error),
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no text");

@@ -18,6 +18,7 @@ use super::{
     Answer, Aside, Attempt, Audited, Began, BoxFuture, CallError, Class, Crossing, Decision, Description, Entry,
     Harness, Inner, MAIN, Origin, Outcome, Side, Usage, record,
 };
+use crate::schema::same;
 
 /// Who is calling: a run's own code, or a component that was called itself. Cheap to clone.
 ///
@@ -237,7 +238,10 @@ impl Context {
             input: input.clone(),
         };
         let approver = harness.approver.as_deref();
-        approve(&harness.rules, approver, &self.0.run.remembered, question, (&entry.name, &chain, input)).await
+        let asking = approve(&harness.rules, approver, &self.0.run.remembered, question, (&entry.name, &chain, input));
+        let cancelled =
+            || CallError::new(&*entry.name, Class::Cancelled, "the run was cancelled while somebody was asked");
+        self.unless_cancelled(asking).await.ok_or_else(cancelled)?
     }
 
     /// The attempts, and what is fallen back on.
@@ -330,7 +334,7 @@ impl Context {
             let (context, _) = running.swap_remove(at);
             context.close(way);
             match result {
-                Ok(answer) => match counted.iter_mut().find(|(other, _)| other.value == answer.value) {
+                Ok(answer) => match counted.iter_mut().find(|(other, _)| same(&other.value, &answer.value)) {
                     Some((_, votes)) => *votes += 1,
                     None => counted.push((answer, 1)),
                 },

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::audit::Auditor;
 use super::{About, Answer, Audited, BoxFuture, CallError, Component, Context, Outcome, Side};
+use crate::schema::same;
 
 pub(super) struct Hybrid {
     about: About,
@@ -37,7 +38,7 @@ impl Hybrid {
         if self.auditor.picks() {
             // A model that fails says nothing of the code.
             if let Ok(Outcome::Answer(said)) = self.model.call(ctx, input.clone()).await {
-                let agreed = said.value == value;
+                let agreed = same(&said.value, &value);
                 let evidence = self.auditor.saw(agreed);
                 ctx.audited(Audited { output: Some(said.value), agreed, evidence });
             }

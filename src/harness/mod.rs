@@ -150,7 +150,7 @@ impl Builder {
     where
         I: DeserializeOwned,
         O: Serialize,
-        E: fmt::Display,
+        E: fmt::Display + 'static,
         F: Fn(I) -> Result<O, E> + Send + Sync + 'static,
     {
         self.component(name, Native::new(name, About::on(Side::Code), function))
@@ -161,7 +161,7 @@ impl Builder {
     where
         I: DeserializeOwned,
         O: Serialize,
-        E: fmt::Display,
+        E: fmt::Display + 'static,
         F: Fn(Context, I) -> R + Send + Sync + 'static,
         R: Future<Output = Result<O, E>> + Send + 'static,
     {

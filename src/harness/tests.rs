@@ -1,3 +1,5 @@
+//! What the harness does, one rule at a time.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

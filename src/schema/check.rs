@@ -171,10 +171,17 @@ fn walk(schema: &Schema, value: &Value, room: usize) -> Result<(), Wrong> {
     }
 }
 
-/// Whether two values are the same; `1` and `1.0` are.
-fn same(one: &Value, other: &Value) -> bool {
+/// Whether two values are the same: `1` and `1.0` are, and the order of an object's keys is no difference.
+pub(super) fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(key, value)| other.get(key).is_some_and(|other| same(value, other)))
+        }
         _ => one == other,
     }
 }

@@ -119,6 +119,13 @@ impl From<Kind> for Schema {
     }
 }
 
+/// Whether two values are the same: `1` and `1.0` are, and the order of an object's keys is no difference.
+///
+/// Recurses as deep as the values are nested; what serde_json parses is at most 128 deep.
+pub fn same(one: &Value, other: &Value) -> bool {
+    check::same(one, other)
+}
+
 impl Schema {
     /// Reads a schema, with every mistake in it.
     pub fn read(value: &Value) -> Result<Self, Vec<Mistake>> {

@@ -1,3 +1,5 @@
+//! What fits, what does not, and what is no schema.
+
 use serde_json::{Value, json};
 
 use super::{Kind, Schema};

@@ -25,6 +25,7 @@ mod freeze;
 mod history;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod hostile;
+mod harness;
 mod house;
 mod intoto;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
