@@ -4,6 +4,8 @@
 //! The same small function is called both ways, alternating, in one process; the least of the rounds counts, since
 //! whatever else runs on the machine only adds to them.
 
+#![expect(clippy::print_stdout, reason = "it is what an example is for")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;

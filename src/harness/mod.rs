@@ -27,6 +27,8 @@ mod component;
 mod context;
 mod error;
 mod hybrid;
+#[cfg(feature = "otel")]
+mod otel;
 mod record;
 mod replay;
 mod run;
@@ -50,6 +52,8 @@ pub use audit::{Audit, Audited, Evidence};
 pub use component::{About, Answer, BoxFuture, Component, Double, Frozen, Outcome, Side, Usage};
 pub use context::Context;
 pub use error::{CallError, Class};
+#[cfg(feature = "otel")]
+pub use otel::Spans;
 pub use record::{Attempt, Began, Crossing, Memory, Origin, Recorder};
 pub use replay::Replay;
 pub use run::{Aside, Budget, RunOptions};
@@ -176,6 +180,16 @@ impl Builder {
         F: Fn(I) -> Option<O> + Send + Sync + 'static,
     {
         let code = Native::partial(name, About::on(Side::Code), code);
+        self.component(name, hybrid::Hybrid::new(name, Arc::new(code), Arc::new(model)))
+    }
+
+    /// Registers two components as one: `code` first, and `model` where that abstains.
+    pub fn hybrid_of(
+        &mut self,
+        name: &str,
+        code: impl Component + 'static,
+        model: impl Component + 'static,
+    ) -> &mut Self {
         self.component(name, hybrid::Hybrid::new(name, Arc::new(code), Arc::new(model)))
     }
 
