@@ -12,6 +12,7 @@ mod interface;
 mod parse;
 mod providers;
 mod reader;
+mod rules;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use edit::{with_assume, with_example, with_property};
 pub use interface::{Form, Function, Interface, Method, TypeDef};
 pub use parse::parse;
 pub use providers::{HeaderValue, PROVIDERS, ProviderSettings};
+pub use rules::parse_rules;
 pub use settings::{DayBudget, PriceSettings, Review, Settings, SignSettings, Whose, parse_settings};
 pub use yaml::{Place, Snippet};
 
