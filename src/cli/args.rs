@@ -134,6 +134,8 @@ pub(crate) enum Command {
     Revert(RevertArgs),
     /// Everything that was sampled here: export it, add it up, remove what is old
     Ledger(LedgerArgs),
+    /// Show the recorded calls of components: runs, one as a tree, two side by side
+    Trace(super::trace::TraceArgs),
     /// List the models that can be used, or fetch an embedded one
     Models(ModelsArgs),
     /// Find out whether the sandbox holds on this machine, by trying to break it

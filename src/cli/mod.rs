@@ -20,6 +20,7 @@ mod review;
 mod show;
 mod sign;
 mod strength;
+mod trace;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -292,6 +293,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             let session = session(cli, output, None)?;
             ledger::ledger(&session, &args.action, output)
         }
+        Command::Trace(args) => trace::trace(&session(cli, output, None)?, args, output),
         Command::Models(args) => {
             // Models can be listed and fetched anywhere; a workspace adds its settings.
             let workspace = find_workspace(&cli.global).ok();

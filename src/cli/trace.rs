@@ -150,7 +150,9 @@ pub(super) fn find(ledger: &Ledger, named: &str) -> Result<String, Error> {
         [one] => Ok(one.clone()),
         more => match more.iter().find(|run| *run == named) {
             Some(run) => Ok(run.clone()),
-            None => Err(nothing(&format!("`{}` is the beginning of several runs: {}", printable(named), more.join(", ")))),
+            None => {
+                Err(nothing(&format!("`{}` is the beginning of several runs: {}", printable(named), more.join(", "))))
+            }
         },
     }
 }
@@ -173,7 +175,9 @@ fn event(crossing: &Crossing) -> Value {
 /// The runs, one a line.
 fn list(runs: &[RunSummary], width: Option<usize>) -> String {
     let has_usd = runs.iter().any(|run| run.usd > 0.0);
-    let mut rows = vec![["when (UTC)", "run", "calls", "by code", "failed", "tokens", "usd", "took", "components"].map(str::to_owned)];
+    let mut rows = vec![
+        ["when (UTC)", "run", "calls", "by code", "failed", "tokens", "usd", "took", "components"].map(str::to_owned),
+    ];
     for run in runs {
         rows.push([
             moment(run.started),
@@ -261,7 +265,8 @@ fn tree(all: &[Crossing], wanted: &[Crossing], width: Option<usize>) -> String {
             push(&mut stack, Some(id), &format!("{indent}{}", if is_last { "   " } else { "│  " }));
         }
     }
-    let usage = wanted.iter().fold((0, 0.0), |sum, crossing| (sum.0 + crossing.usage.tokens(), sum.1 + crossing.usage.usd));
+    let usage =
+        wanted.iter().fold((0, 0.0), |sum, crossing| (sum.0 + crossing.usage.tokens(), sum.1 + crossing.usage.usd));
     if usage.0 > 0 {
         let usd = if usage.1 > 0.0 { format!(", ${:.4}", usage.1) } else { String::new() };
         text.push_str(&fitted(&format!("{} tokens{usd} in all", usage.0), width));
@@ -282,7 +287,7 @@ fn line(crossing: &Crossing, room: Option<usize>) -> String {
         write!(head, ", {} tokens", crossing.usage.tokens()).expect("writing to a String cannot fail");
     }
     if !crossing.attempts.is_empty() {
-        write!(head, ", {} more tried", crossing.attempts.len()).expect("writing to a String cannot fail");
+        write!(head, ", {} attempts", crossing.attempts.len() + 1).expect("writing to a String cannot fail");
     }
     if let Some(audit) = &crossing.audit {
         head.push_str(if audit.agreed { ", audited: the same" } else { ", audited: the model says otherwise" });

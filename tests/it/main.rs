@@ -59,6 +59,7 @@ mod strength;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sign;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod trace;
 mod validate;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod validate_cmd;
