@@ -150,10 +150,15 @@ impl Distribution {
         let dissent = stats::dissent(&counts)?;
         let low = stats::dissent_at_least(&labels, ALPHA);
         let bits = |nats: f64| nats / std::f64::consts::LN_2;
+        let dissent_interval = stats::dissent_interval(&labels, ALPHA);
+        let entropy_interval =
+            (bits(stats::entropy_at_least(dissent_interval.0)), bits(stats::entropy_at_most(&counts)));
         Some(Spread {
             entropy: bits(stats::entropy(&counts)),
             entropy_corrected: bits(stats::entropy_chao_shen(&counts)),
+            entropy_interval,
             dissent,
+            dissent_interval,
             missing: stats::missing_mass(&counts),
             wrong: stats::wrong_at_least(low),
         })
@@ -181,8 +186,13 @@ pub struct Spread {
     pub entropy: f64,
     /// The same with what was not seen allowed for (Chao and Shen).
     pub entropy_corrected: f64,
+    /// Between what the entropy is, in bits: the low end with the confidence that the interval of dissent gives it, the
+    /// high end about so, as long as there are not many more behaviours than draws ([`stats::entropy_at_most`]).
+    pub entropy_interval: (f64, f64),
     /// The chance that two draws differ.
     pub dissent: f64,
+    /// Between what it is, with at least 95 % confidence.
+    pub dissent_interval: (f64, f64),
     /// The chance that the next draw does what none did; a hint where draws are few.
     pub missing: f64,
     /// The least share of draws that are wrong on some input that was run, with 95 % confidence.
@@ -290,7 +300,7 @@ mod tests {
         let dissent = 1.0 - shares.iter().map(|share| share * share).sum::<f64>();
         let wrong = 1.0 - shares[0];
         let (times, drawn) = (200, 64);
-        let (mut covered, mut bounded) = (0, 0);
+        let (mut covered, mut bounded, mut apart, mut spread_out) = (0, 0, 0, 0);
         let (mut dissents, mut entropies, mut corrected) = (0.0, 0.0, 0.0);
         for _ in 0..times {
             let distribution = planted(&weights, drawn, &mut fraction);
@@ -298,6 +308,9 @@ mod tests {
             covered += usize::from(low <= 0.75 && 0.75 <= high);
             let spread = distribution.spread().expect("many pass");
             bounded += usize::from(spread.wrong <= wrong);
+            let holds = |(low, high): (f64, f64), value: f64| usize::from(low <= value && value <= high);
+            apart += holds(spread.dissent_interval, dissent);
+            spread_out += holds(spread.entropy_interval, entropy);
             dissents += spread.dissent / f64::from(times);
             entropies += spread.entropy / f64::from(times);
             corrected += spread.entropy_corrected / f64::from(times);
@@ -305,6 +318,7 @@ mod tests {
         // Three standard errors of a coverage of 95 % over 200 measurements are 4.6 %.
         assert!(covered >= 181, "{covered}");
         assert!(bounded >= 181, "{bounded}");
+        assert!(apart >= 181 && spread_out >= 181, "{apart} {spread_out}");
         assert!((dissents - dissent).abs() < 0.02, "{dissents} {dissent}");
         // The plain one is too low; the corrected one is nearer to the truth.
         assert!(

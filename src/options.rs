@@ -34,6 +34,8 @@ pub struct Options {
     pub no_cache: bool,
     /// Replace an artifact that was edited by hand.
     pub overwrite: bool,
+    /// The most entropy, in bits, that what passes may have in a build.
+    pub max_entropy: Option<f64>,
     /// How many candidates to judge at once.
     pub jobs: usize,
     /// `--model`.
@@ -177,6 +179,7 @@ mod tests {
             no_commit: false,
             no_cache: false,
             overwrite: false,
+            max_entropy: None,
             jobs: 1,
             model: None,
             sampling: Sampling::default(),

@@ -198,6 +198,7 @@ pub(crate) struct PromptArgs {
   llmc build --model embedded/1.5b             a larger embedded model
   llmc build --model openai/gpt-5-mini         needs OPENAI_API_KEY
   llmc build --estimate                        what it would cost
+  llmc build --stop all --max-entropy 0.5      commit only what most samples agree on
   llmc build --no-commit                       write the files, leave git alone")]
 pub(crate) struct BuildArgs {
     /// Specs by name or file; all of specs/ when none is given
@@ -221,6 +222,9 @@ pub(crate) struct BuildArgs {
     /// Say what it may cost at most and what it likely costs, and send nothing
     #[arg(long)]
     pub(crate) estimate: bool,
+    /// Fail (exit code 7) and write nothing where what the samples that pass do has more entropy than this, in bits
+    #[arg(long, value_name = "BITS", value_parser = bits)]
+    pub(crate) max_entropy: Option<f64>,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
     /// How many candidates to judge at once [default: one for each core]

@@ -148,12 +148,24 @@ fn one(spec: &str, setting: &Setting) -> String {
     }
     if let Some(spread) = measured.spread() {
         rows.push(("spread", match groups.len() {
-            1 => "all that pass do the same on every input that was run".to_owned(),
+            1 => format!(
+                "all that pass do the same on every input that was run; that two differ has a chance of at most {} (95% sure)",
+                percent(spread.dissent_interval.1)
+            ),
             _ => format!(
-                "two that pass differ with a chance of {}; entropy {:.2} bits ({:.2} with what was not seen allowed for)",
-                percent(spread.dissent), spread.entropy, spread.entropy_corrected
+                "two that pass differ with a chance of {} (95% interval {} to {})",
+                percent(spread.dissent), percent(spread.dissent_interval.0), percent(spread.dissent_interval.1)
             ),
         }));
+        if groups.len() > 1 {
+            rows.push((
+                "",
+                format!(
+                    "entropy {:.2} bits, {:.2} with what was not seen allowed for (95% interval {:.2} to {:.2})",
+                    spread.entropy, spread.entropy_corrected, spread.entropy_interval.0, spread.entropy_interval.1
+                ),
+            ));
+        }
         if spread.wrong > 0.005 {
             rows.push(("", format!(
                 "so at least {} of what passes is wrong on some input: where programs differ one at most is right (95% sure)",
@@ -322,7 +334,10 @@ fn event(measured: &Measured, setting: &Setting) -> Value {
         })).collect::<Vec<_>>(),
         "clusters": distribution.groups(false).iter().map(group).collect::<Vec<_>>(),
         "spread": distribution.spread().map(|spread| json!({
-            "entropy": spread.entropy, "entropy_corrected": spread.entropy_corrected, "dissent": spread.dissent,
+            "entropy": spread.entropy, "entropy_corrected": spread.entropy_corrected,
+            "entropy_interval": {"low": spread.entropy_interval.0, "high": spread.entropy_interval.1},
+            "dissent": spread.dissent,
+            "dissent_interval": {"low": spread.dissent_interval.0, "high": spread.dissent_interval.1},
             "missing": spread.missing, "wrong_at_least": spread.wrong,
         })),
         "tokens": {"sample": tokens, "passing": of_pass},

@@ -208,6 +208,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             session.options.no_cache = args.no_cache;
             session.options.locked = args.locked;
             session.options.overwrite = args.overwrite;
+            session.options.max_entropy = args.max_entropy;
             if let Some(jobs) = args.jobs {
                 session.options.jobs = usize::from(jobs);
             }
@@ -356,6 +357,7 @@ fn options(cli: &Cli, workspace: Option<&Workspace>, sampling: Option<&SamplingA
         no_commit: false,
         no_cache: false,
         overwrite: false,
+        max_entropy: None,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         model: sampling.and_then(|sampling| sampling.model.clone()),
         sampling: sampling.map(flags).unwrap_or_default(),

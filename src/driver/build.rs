@@ -414,6 +414,9 @@ pub(super) async fn build_one(
     // So does a key that is not there.
     sign::signer(session)?;
     let mut plan = session.options.plan(spec);
+    if let Some(error) = session.options.max_entropy.and_then(|_| agree::needs_all(plan.stop)) {
+        return Err(error);
+    }
     let prompt = specs::render_prompt(session, loaded, all)?;
     let models = session.models_for(&plan.models).await?;
     let names: Vec<String> = models.iter().map(|model| model.identity().to_string()).collect();
@@ -506,6 +509,13 @@ pub(super) async fn build_one(
         }
     };
     let mut finished = tally(&spec.name, &samples, &agreement);
+    if let Some(error) = agree::too_open(session, &spec.name, &agreement, finished.passed) {
+        finished.reason = Some(error.message.clone());
+        finished.seconds = started.elapsed().as_secs_f64();
+        log.end(&ending(&finished));
+        finish(session, summary, finished);
+        return Err(error);
+    }
     let rejected = proposal::rejected(&session.workspace, &spec.name)?;
     let (chosen, passed_over) = choose(&samples, &rejected, &agreement);
     let chosen = match chosen {

@@ -79,9 +79,95 @@ pub fn wrong_at_least(dissent: f64) -> f64 {
 /// The lower limit of dissent with the confidence `1 − alpha`: of disjoint pairs of draws, in the order in which they
 /// were drawn, each is a trial ([`rates::at_least`]).
 pub fn dissent_at_least<T: PartialEq>(draws: &[T], alpha: f64) -> f64 {
-    let pairs = draws.chunks_exact(2);
-    let (differ, all) = pairs.fold((0, 0), |(differ, all), pair| (differ + usize::from(pair[0] != pair[1]), all + 1));
+    let (differ, all) = pairs(draws);
     rates::at_least(differ, all, alpha)
+}
+
+/// An interval for dissent that holds the true one at least with the chance `1 − alpha`: Clopper and Pearson's, of the
+/// same pairs.
+pub fn dissent_interval<T: PartialEq>(draws: &[T], alpha: f64) -> (f64, f64) {
+    let (differ, all) = pairs(draws);
+    rates::clopper_pearson(differ, all, alpha)
+}
+
+/// How many disjoint pairs differ, of how many.
+fn pairs<T: PartialEq>(draws: &[T]) -> (usize, usize) {
+    let pairs = draws.chunks_exact(2);
+    pairs.fold((0, 0), |(differ, all), pair| (differ + usize::from(pair[0] != pair[1]), all + 1))
+}
+
+/// The entropy, in nats, that is at least there, where two draws differ with at least this chance: `−ln(1 − D)`, the
+/// entropy of order 2, which is never above Shannon's.
+pub fn entropy_at_least(dissent: f64) -> f64 {
+    -(-dissent.clamp(0.0, 1.0)).ln_1p()
+}
+
+/// The largest entropy, in nats, of any distribution under which the groups that were seen are at least a twentieth as
+/// likely as under the most likely one. There may be as many groups that were not seen as there are draws; of more the
+/// entropy has no bound.
+///
+/// A likelihood region (Owen's, with unseen groups): an approximation. How often it holds the true entropy was simulated;
+/// docs/statistics.md has the numbers.
+pub fn entropy_at_most(counts: &[usize]) -> f64 {
+    // Groups of one size do not differ: of each size, and how many there are.
+    let mut sizes: Vec<(f64, f64)> = Vec::new();
+    for &count in counts.iter().filter(|&&count| count > 0) {
+        match sizes.iter_mut().find(|(size, _)| *size == count as f64) {
+            Some((_, groups)) => *groups += 1.0,
+            None => sizes.push((count as f64, 1.0)),
+        }
+    }
+    let n = sum(counts) as f64;
+    if n == 0.0 {
+        return f64::INFINITY;
+    }
+    // The share p of a group of each size, and the unseen ones' q, where entropy is largest for a likelihood that weighs
+    // as much as `weight` says: by Lagrange `weight · size / p − ln p` is the same number for all, and their sum is 1.
+    let shares = |weight: f64| -> (Vec<f64>, f64) {
+        let (mut low, mut high) = (-1.0, 60.0 + weight * n * n);
+        let at = |level: f64| {
+            let share = |(size, _): &(f64, f64)| weight * size / omega(level + (weight * size).ln());
+            (sizes.iter().map(share).collect::<Vec<_>>(), (-level).exp())
+        };
+        for _ in 0..64 {
+            let middle = f64::midpoint(low, high);
+            let (seen, unseen) = at(middle);
+            let all = sizes.iter().zip(&seen).map(|((_, groups), share)| groups * share).sum::<f64>() + n * unseen;
+            *(if all > 1.0 { &mut low } else { &mut high }) = middle;
+        }
+        at(high)
+    };
+    let log_likelihood = |seen: &[f64]| -> f64 {
+        sizes.iter().zip(seen).map(|((size, groups), share)| groups * size * share.ln()).sum()
+    };
+    let best: f64 = sizes.iter().map(|(size, groups)| groups * size * (size / n).ln()).sum();
+    let (mut low, mut high) = (-14.0_f64, 10.0_f64);
+    for _ in 0..36 {
+        let middle = f64::midpoint(low, high);
+        let lost = best - log_likelihood(&shares(middle.exp()).0);
+        *(if lost > UNLIKELY.ln() { &mut low } else { &mut high }) = middle;
+    }
+    let (seen, unseen) = shares(high.exp());
+    let term = |share: f64| if share > 0.0 { -share * share.ln() } else { 0.0 };
+    sizes.iter().zip(&seen).map(|((_, groups), share)| groups * term(*share)).sum::<f64>() + n * term(unseen)
+}
+
+/// How many times less likely a distribution makes what was seen before it is ruled out.
+const UNLIKELY: f64 = 20.0;
+
+/// Wright's omega: the w for which `w + ln w` is this.
+fn omega(of: f64) -> f64 {
+    // Where w is small it is nearly its logarithm's exponential, where it is large nearly what is asked.
+    let mut w = if of < 1.0 { of.exp().max(f64::MIN_POSITIVE) } else { of - of.ln() };
+    for _ in 0..40 {
+        let step = (of - w - w.ln()) / (1.0 + 1.0 / w);
+        // Newton's steps on a concave function come from below after the first; none may leave what is positive.
+        w = (w + step).max(w / 8.0);
+        if step.abs() <= 1e-14 * w {
+            break;
+        }
+    }
+    w
 }
 
 /// The entropy of weights, in bits: `−Σ w log₂ w` of the weights' shares.
@@ -180,5 +266,58 @@ mod tests {
         let all_differ: Vec<usize> = (0..20).collect();
         assert!((dissent_at_least(&all_differ, 0.05) - 0.05_f64.powf(0.1)).abs() < 1e-9);
         assert_eq!(dissent_at_least(&["a"], 0.05), 0.0);
+        assert_eq!(dissent_interval(&["a"], 0.05), (0.0, 1.0));
+        let (low, high) = dissent_interval(&["a", "a", "a", "b", "a", "a", "c", "a"], 0.05);
+        assert_eq!((low, high), rates::clopper_pearson(2, 4, 0.05));
+    }
+
+    #[test]
+    fn entropy_is_between_what_dissent_bounds_and_the_largest_that_is_likely() {
+        for of in [-30.0, -3.0, 0.0, 1.0, 5.0, 1e6] {
+            let w = omega(of);
+            assert!((w + w.ln() - of).abs() < 1e-9 * f64::max(1.0, of.abs()), "{of}: {w}");
+        }
+        // Four that are alike: by hand, one group keeps the share 1/20^(1/4), and four others have what is left.
+        let share = 20.0_f64.powf(-0.25);
+        let expected = -share * share.ln() - (1.0 - share) * ((1.0 - share) / 4.0).ln();
+        assert!((entropy_at_most(&[4]) - expected).abs() < 1e-6, "{}", entropy_at_most(&[4]));
+        let mut state = 11_u64;
+        let mut fraction = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        for counts in [vec![6, 3, 1], vec![8, 8], vec![1; 5], vec![30, 1, 1], vec![40]] {
+            let (n, most) = (sum(&counts), entropy_at_most(&counts));
+            assert!(most >= entropy(&counts) && most <= ((n + counts.len()) as f64).ln() + 1e-9, "{counts:?}: {most}");
+            // No distribution that is likely enough has more.
+            let weigh = |shares: &[f64]| -> f64 {
+                counts
+                    .iter()
+                    .zip(shares)
+                    .map(|(&count, share)| count as f64 * (share * n as f64 / count as f64).ln())
+                    .sum()
+            };
+            let (mut tried, mut largest) = (0, 0.0_f64);
+            for _ in 0..20_000 {
+                let unseen = fraction().powi(2);
+                let mut shares: Vec<f64> = counts.iter().map(|&count| count as f64 * (0.4 + fraction())).collect();
+                let all: f64 = shares.iter().sum();
+                shares.iter_mut().for_each(|share| *share *= (1.0 - unseen) / all);
+                if weigh(&shares) >= -UNLIKELY.ln() {
+                    let term = |share: f64| if share > 0.0 { -share * share.ln() } else { 0.0 };
+                    let own = shares.iter().map(|&share| term(share)).sum::<f64>() + n as f64 * term(unseen / n as f64);
+                    (tried, largest) = (tried + 1, largest.max(own));
+                }
+            }
+            assert!(
+                tried > 300 && largest <= most + 1e-9 && largest > 0.9 * most,
+                "{counts:?}: {tried} {largest} {most}"
+            );
+        }
+        for shares in [vec![1.0], vec![0.5, 0.5], vec![0.6, 0.3, 0.1], vec![0.05; 20]] {
+            let dissent = 1.0 - shares.iter().map(|share| share * share).sum::<f64>();
+            let entropy = -shares.iter().map(|share: &f64| share * share.ln()).sum::<f64>();
+            assert!(entropy_at_least(dissent) <= entropy + 1e-12);
+        }
     }
 }

@@ -83,6 +83,14 @@ pub fn boschloo([[a, b], [c, d]]: [[usize; 2]; 2]) -> f64 {
     (2.0 * boschloo_greater([[a, b], [c, d]]).min(boschloo_greater([[b, a], [d, c]]))).min(1.0)
 }
 
+/// The exact p value, two-sided, that of pairs which differ one side is ahead no more often than the other: the sign test,
+/// and McNemar's of two methods on the same cases. Pairs that do not differ count for nothing.
+pub fn sign_test(ahead: usize, behind: usize) -> f64 {
+    let pairs = ahead + behind;
+    let tail = |at: usize| (ln_choose(pairs, at) - pairs as f64 * std::f64::consts::LN_2).exp();
+    (2.0 * (0..=ahead.min(behind)).map(tail).sum::<f64>()).min(1.0)
+}
+
 /// The statistic of the likelihood-ratio test that two rows come from one distribution, `2 Σ O ln(O/E)`, and its p value
 /// by the χ² distribution: an approximation for large counts.
 pub fn g_test(table: [&[usize]; 2]) -> (f64, f64) {

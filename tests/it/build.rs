@@ -232,6 +232,37 @@ fn where_no_behaviour_leads_none_is_chosen_and_the_input_is_told() {
 }
 
 #[test]
+fn what_has_more_entropy_than_is_allowed_is_not_written_and_the_input_that_shows_it_is_told() {
+    let server = readings(&[OTHER, RIGHT, OTHER, OTHER]);
+    let env = TestEnv::with_server(&server.url);
+    env.write("specs/double.yaml", SPEC);
+    let before = env.git(&["status", "--porcelain"]);
+    let build = ["build", "-n", "4", "--stop", "all", "--max-entropy"];
+    let told = env.llmc(&[&build[..], &["0.5"]].concat()).expect(7);
+    // Three to one: 0.81 bits.
+    assert!(
+        told.stderr.contains("what passes for `double` does 0.81 bits of different things; --max-entropy is 0.5"),
+        "{told}"
+    );
+    assert!(told.stderr.contains("of 4 that pass, for double("), "{told}");
+    assert_eq!(env.git(&["status", "--porcelain"]), before);
+    let events = env.llmc(&[&build[..], &["0.5", "--message-format", "json"]].concat()).expect(7).events();
+    let of = |name: &str| events.iter().find(|event| event["event"] == name).unwrap();
+    assert_eq!((&of("finished")["status"], &of("finished")["chosen"]), (&"failed".into(), &serde_json::Value::Null));
+    assert!(of("ambiguous")["call"].as_str().unwrap().starts_with("double("));
+    // With the first that passes there is nothing to measure: it is said before anything is drawn.
+    let told = env.llmc(&["build", "--stop", "first", "--max-entropy", "0.5"]).expect(1);
+    assert!(told.stderr.contains("--max-entropy needs more than the first sample that passes"), "{told}");
+    // One draw says nothing of entropy, which is said.
+    let told = env.llmc(&["build", "-n", "1", "--no-commit", "--max-entropy", "0"]).expect(0);
+    assert!(told.stderr.contains("--max-entropy was not tested"), "{told}");
+    std::fs::remove_dir_all(env.path("generated")).unwrap();
+    let told = env.llmc(&[&build[..], &["0.82"]].concat()).expect(0);
+    assert!(env.read("generated/src/double.rs").contains("1000"), "{told}");
+    assert_eq!(server.received().len(), 4, "what was drawn is used again");
+}
+
+#[test]
 fn sixteen_samples_from_a_slow_server_are_drawn_at_once() {
     let server = Server::answering(|_, _| Reply::chat(RIGHT).after(Duration::from_secs(2)));
     let env = TestEnv::with_server(&server.url);

@@ -36,6 +36,7 @@ mod model;
 mod outside;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod pairs;
+mod planted;
 #[cfg(unix)]
 mod programs;
 mod providers;

@@ -162,3 +162,63 @@ fn what_could_have_been_seen_is_as_the_power_of_the_test() {
     assert_eq!(stats::detectable_drop((2, 2), 0.9, 0.05, 0.8), None);
     assert_eq!(stats::holm(&[0.01, 0.04, 0.03]), [0.03, 0.06, 0.06]);
 }
+
+/// `cargo test --no-default-features --features cli --test it the_interval_of_entropy -- --nocapture` prints the table of
+/// docs/statistics.md.
+#[test]
+fn the_interval_of_entropy_holds_it_where_there_are_no_more_behaviours_than_half_as_many_as_draws() {
+    let mut state = 23_u64;
+    let mut fraction = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let with_tail = |first: f64, others: usize| {
+        let mut weights = vec![first];
+        weights.resize(others + 1, (1.0 - first) / others as f64);
+        weights
+    };
+    let cases: [(&str, Vec<f64>); 8] = [
+        ("one", vec![1.0]),
+        ("95 %, 5 %", vec![0.95, 0.05]),
+        ("half, half", vec![0.5, 0.5]),
+        ("60 %, 27 %, 13 %", vec![0.6, 0.27, 0.13]),
+        ("four alike", vec![0.25; 4]),
+        ("90 %, ten of 1 %", with_tail(0.9, 10)),
+        ("half, ten of 5 %", with_tail(0.5, 10)),
+        ("fifty alike", vec![0.02; 50]),
+    ];
+    let times = 400;
+    for (name, weights) in cases {
+        let entropy: f64 = weights.iter().map(|weight| -weight * weight.ln()).sum();
+        let mut row = format!("| {name} | {:.2} |", entropy.max(0.0) / std::f64::consts::LN_2);
+        for drawn in [8, 16, 32] {
+            let mut known = std::collections::HashMap::new();
+            let (mut held, mut width) = (0, 0.0);
+            for _ in 0..times {
+                let draws: Vec<usize> = (0..drawn)
+                    .map(|_| {
+                        let mut rest = fraction();
+                        let at = weights.iter().position(|weight| {
+                            rest -= weight;
+                            rest < 0.0
+                        });
+                        at.unwrap_or(weights.len() - 1)
+                    })
+                    .collect();
+                let mut counts = vec![0; weights.len()];
+                draws.iter().for_each(|at| counts[*at] += 1);
+                counts.sort_unstable();
+                let high = *known.entry(counts.clone()).or_insert_with(|| stats::entropy_at_most(&counts));
+                let low = stats::entropy_at_least(stats::dissent_interval(&draws, 0.05).0);
+                held += usize::from(low <= entropy + 1e-9 && entropy <= high + 1e-9);
+                width += (high - low) / std::f64::consts::LN_2 / f64::from(times);
+            }
+            let share = held as f64 / f64::from(times);
+            row.push_str(&format!(" {:.1} % ({width:.2}) |", 100.0 * share));
+            if weights.len() * 2 <= drawn {
+                assert!(share >= 0.95 - 3.0 * (0.95_f64 * 0.05 / f64::from(times)).sqrt(), "{row}");
+            }
+        }
+        println!("{row}");
+    }
+}

@@ -57,6 +57,7 @@ impl Copied {
             no_commit: false,
             no_cache: false,
             overwrite: false,
+            max_entropy: None,
             jobs: 2,
             model: None,
             sampling: Sampling::default(),
