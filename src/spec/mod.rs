@@ -6,12 +6,16 @@
 mod answers;
 mod checks;
 mod component;
+#[cfg(test)]
+mod component_tests;
 mod diagnostic;
 mod edit;
 mod interface;
+mod json;
 mod parse;
 mod providers;
 mod reader;
+mod rust_types;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -26,8 +30,9 @@ pub use component::{ComponentExample, ComponentSpec, Expectations};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use edit::{with_assume, with_example, with_property};
 pub use interface::{Form, Function, Interface, Method, TypeDef};
-pub use parse::parse;
+pub use parse::{AnySpec, parse, parse_any};
 pub use providers::{HeaderValue, PROVIDERS, ProviderSettings};
+pub use rust_types::RustTypes;
 pub use settings::{DayBudget, PriceSettings, Review, Settings, SignSettings, Whose, parse_settings};
 pub use yaml::{Place, Snippet};
 
