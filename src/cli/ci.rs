@@ -132,8 +132,9 @@ async fn check_all(
     output: &Output,
     findings: &Collected,
 ) -> Result<ExitCode, Error> {
-    let (valid, mut found) = driver::load_specs(session, specs, from)?;
+    let driver::Found { functions: valid, components, mistakes: mut found } = driver::load(session, specs, from)?;
     let compiled = driver::check(session, &valid, &valid).await?;
+    found.extend(components.iter().map(|one| one.warnings.clone()).filter(|warnings| !warnings.list.is_empty()));
     for (loaded, compiled) in valid.iter().zip(compiled) {
         let mut both = loaded.warnings.clone();
         both.path = compiled.path;
@@ -146,17 +147,17 @@ async fn check_all(
     for mistakes in &found {
         output.mistakes(mistakes);
     }
+    let paths: Vec<&String> = valid.iter().map(|one| &one.path).chain(components.iter().map(|one| &one.path)).collect();
     findings.add(|findings| {
-        for spec in valid.iter().filter(|spec| !found.iter().any(|mistakes| mistakes.path == spec.path)) {
-            findings.mistakes(&Diagnostics::new(&spec.path, ""));
+        for path in paths.iter().filter(|path| !found.iter().any(|mistakes| mistakes.path == ***path)) {
+            findings.mistakes(&Diagnostics::new(path.as_str(), ""));
         }
         found.iter().for_each(|mistakes| findings.mistakes(mistakes));
     });
     let wrong = found.iter().filter(|mistakes| mistakes.has_errors()).count();
     let warnings =
         found.iter().flat_map(|mistakes| &mistakes.list).filter(|one| one.severity == Severity::Warning).count();
-    let right =
-        valid.len() + found.iter().filter(|one| !valid.iter().any(|spec| spec.path == one.path)).count() - wrong;
+    let right = paths.len() + found.iter().filter(|one| !paths.contains(&&one.path)).count() - wrong;
     if wrong > 0 {
         let message = format!("{} invalid, {} valid", report::count(wrong, "spec"), right);
         return Err(Error::new(ExitCode::Spec, message));

@@ -44,7 +44,7 @@ pub use purse::{Caps, Purse};
 pub use regen::{regen, resample};
 pub use revert::{Reverted, revert};
 pub use sign::{Signed, public_key, sign};
-pub use specs::{Loaded, check, load_specs, render_prompt};
+pub use specs::{Found, Loaded, LoadedComponent, check, load, load_specs, render_prompt};
 pub use strength::{Fate, Share, Strength, Tried, strength};
 pub use structure::Structure;
 pub use validate::{Judging, validate};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Session;
 use crate::error::{Error, ExitCode};
 use crate::prompt::{Neighbour, Prompt};
-use crate::spec::{self, Diagnostic, Diagnostics, Spec};
+use crate::spec::{self, AnySpec, ComponentSpec, Diagnostic, Diagnostics, Spec};
 use crate::syntax;
 use crate::workspace::paths;
 
@@ -24,13 +24,60 @@ pub struct Loaded {
     pub warnings: Diagnostics,
 }
 
+/// A spec of a component that was read and is valid.
+#[derive(Debug, Clone)]
+pub struct LoadedComponent {
+    /// Its path in the workspace, with `/`.
+    pub path: String,
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+    /// The spec.
+    pub spec: Arc<ComponentSpec>,
+    /// What is odd about it.
+    pub warnings: Diagnostics,
+}
+
+/// Specs of both kinds, as they were read.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The valid functions, those that are used before those that use them.
+    pub functions: Vec<Loaded>,
+    /// The valid components, in the order in which they were found.
+    pub components: Vec<LoadedComponent>,
+    /// The mistakes of the others.
+    pub mistakes: Vec<Diagnostics>,
+}
+
 /// Longest spec file that is read, in bytes; longer ones are told as a mistake by the parser.
 const READ_LIMIT: u64 = 2 << 20;
 
-/// Reads the specs that the user named (by name or file; all of `specs/` when none is), and those that they use.
+/// Reads the functions that the user named (by name or file; all of `specs/` when none is), and those that they use.
 ///
-/// Returns the valid ones, those that are used before those that use them, and the mistakes of the others.
+/// Returns the valid ones, those that are used before those that use them, and the mistakes of the others. Components
+/// are passed over, unless one was named.
+///
+/// # Errors
+/// With exit code 1 where a component was named.
 pub fn load_specs(session: &Session, named: &[String], from: &Path) -> Result<(Vec<Loaded>, Vec<Diagnostics>), Error> {
+    let found = load(session, named, from)?;
+    if let (Some(component), false) = (found.components.first(), named.is_empty()) {
+        return Err(is_component(&component.spec.name));
+    }
+    Ok((found.functions, found.mistakes))
+}
+
+/// What is said where a function is wanted, and this is a component.
+pub(super) fn is_component(name: &str) -> Error {
+    let message =
+        format!("`{name}` is a component: a model answers its calls, and this is for functions that are built");
+    Error::new(ExitCode::Usage, message).hint(format!(
+        "`llmc call {name}` asks it, `llmc test {name}` measures it, `llmc harden {name}` makes code of it"
+    ))
+}
+
+/// Reads the specs of both kinds that the user named (by name or file; all of `specs/` when none is), and the functions
+/// that they use.
+pub fn load(session: &Session, named: &[String], from: &Path) -> Result<Found, Error> {
     let all = session.workspace.specs()?;
     let mut paths = if named.is_empty() { all.clone() } else { Vec::new() };
     for name in named {
@@ -39,10 +86,13 @@ pub fn load_specs(session: &Session, named: &[String], from: &Path) -> Result<(V
             paths.push(path);
         }
     }
+    let mut found = Found::default();
     let mut valid: BTreeMap<String, Loaded> = BTreeMap::new();
-    let mut invalid = Vec::new();
     let mut order = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut is_named = true;
+    // What is used and is a component: told where it is used.
+    let mut not_usable = BTreeSet::new();
     while !paths.is_empty() {
         let batch: Vec<(String, Vec<u8>)> = paths
             .drain(..)
@@ -51,61 +101,148 @@ pub fn load_specs(session: &Session, named: &[String], from: &Path) -> Result<(V
             .collect::<Result<_, _>>()?;
         // One deep stack for all of them: starting a thread for each would cost more than parsing.
         let parsed: Vec<_> = syntax::deep(|| {
-            batch.into_iter().map(|(path, bytes)| (spec::parse(&path, stem(&path), &bytes), path, bytes)).collect()
+            batch.into_iter().map(|(path, bytes)| (spec::parse_any(&path, stem(&path), &bytes), path, bytes)).collect()
         });
         for (result, path, bytes) in parsed {
+            let name = result.as_ref().map(|(spec, _)| spec.name().to_owned()).unwrap_or_default();
+            let other = valid.get(&name).map(|other| &other.path);
+            let other =
+                other.or_else(|| found.components.iter().find(|one| one.spec.name == name).map(|one| &one.path));
+            if let Some(other) = other {
+                let message = format!("two specs are named `{name}`: {other} and {path}");
+                return Err(Error::new(ExitCode::Spec, message));
+            }
             match result {
-                Ok((spec, warnings)) => {
+                Ok((AnySpec::Function(spec), warnings)) => {
                     for used in &spec.uses {
                         let used = paths::spec(used);
                         if !seen.contains(&used) && session.workspace.path(&used).is_file() {
                             paths.push(used);
                         }
                     }
-                    order.push(spec.name.clone());
-                    let loaded = Loaded { path, bytes, spec: Arc::new(spec), warnings };
-                    if let Some(other) = valid.insert(loaded.spec.name.clone(), loaded) {
-                        let message = format!("two specs are named `{}`: {} and another", other.spec.name, other.path);
-                        return Err(Error::new(ExitCode::Spec, message));
+                    order.push(name.clone());
+                    valid.insert(name, Loaded { path, bytes, spec: (*spec).into(), warnings });
+                }
+                Ok((AnySpec::Component(spec), warnings)) => {
+                    not_usable.insert(name);
+                    if is_named {
+                        found.components.push(LoadedComponent { path, bytes, spec: (*spec).into(), warnings });
                     }
                 }
-                Err(mistakes) => invalid.push(mistakes),
+                Err(mistakes) => found.mistakes.push(mistakes),
             }
         }
+        is_named = false;
     }
-    let known: BTreeSet<String> = valid.keys().cloned().collect();
-    for loaded in valid.values() {
-        let missing: Vec<&String> = loaded.spec.uses.iter().filter(|used| !known.contains(*used)).collect();
-        if !missing.is_empty() && invalid.is_empty() {
-            let text = String::from_utf8_lossy(&loaded.bytes).into_owned();
-            invalid.push(uses_mistakes(&loaded.path, &text, &missing));
+    for component in &found.components {
+        let list = tool_mistakes(session, component, &valid)?;
+        if !list.is_empty() {
+            let text = String::from_utf8_lossy(&component.bytes).into_owned();
+            found.mistakes.push(Diagnostics { path: component.path.clone(), text, list });
         }
     }
-    if !invalid.is_empty() {
-        let loaded = order.into_iter().filter_map(|name| valid.remove(&name)).collect();
-        return Ok((loaded, invalid));
+    found.components.retain(|one| !found.mistakes.iter().any(|wrong| wrong.path == one.path));
+    let is_whole = found.mistakes.is_empty();
+    for loaded in valid.values() {
+        let text = String::from_utf8_lossy(&loaded.bytes).into_owned();
+        let mut list = Vec::new();
+        for used in loaded.spec.uses.iter().filter(|used| !valid.contains_key(*used)) {
+            let (message, help) = match not_usable.contains(used) {
+                true => (
+                    format!(
+                        "`{used}` is a component, and `uses` is for functions: a model's answer is no Rust to call"
+                    ),
+                    "a component may call a function, as one of its `tools`".to_owned(),
+                ),
+                false if !is_whole => continue,
+                false => (format!("no spec `{used}` to use"), format!("there is no file `{}`", paths::spec(used))),
+            };
+            list.push(named_mistake(&text, "uses", used, message, help));
+        }
+        if !list.is_empty() {
+            found.mistakes.push(Diagnostics { path: loaded.path.clone(), text, list });
+        }
     }
-    Ok((sorted(order, valid)?, invalid))
+    found.functions = match found.mistakes.is_empty() {
+        true => sorted(order, valid)?,
+        false => order.into_iter().filter_map(|name| valid.remove(&name)).collect(),
+    };
+    Ok(found)
 }
 
-fn uses_mistakes(path: &str, text: &str, missing: &[&String]) -> Diagnostics {
-    let mut mistakes = Diagnostics { path: path.to_owned(), text: text.to_owned(), list: Vec::new() };
-    for name in missing {
-        let place =
-            text.lines().enumerate().skip_while(|(_, line)| !line.starts_with("uses")).find_map(|(at, line)| {
-                line.find(name.as_str()).map(|column| (at + 1, line[..column].chars().count() + 1))
-            });
-        let (line, column) = place.unwrap_or((1, 1));
-        mistakes.push(Diagnostic {
-            severity: spec::Severity::Error,
-            message: format!("no spec `{name}` to use"),
-            line,
-            column,
-            length: name.chars().count(),
-            help: Some(format!("there is no file `{}`", paths::spec(name))),
-        });
+/// What is wrong with a component's tools: each is another spec, of either kind.
+fn tool_mistakes(
+    session: &Session,
+    component: &LoadedComponent,
+    functions: &BTreeMap<String, Loaded>,
+) -> Result<Vec<Diagnostic>, Error> {
+    let text = String::from_utf8_lossy(&component.bytes);
+    let mut mistakes = Vec::new();
+    for tool in &component.spec.tools {
+        let (name, function) = tool.split_once('.').map_or((tool.as_str(), None), |(name, one)| (name, Some(one)));
+        let path = paths::spec(name);
+        let functions_of = |spec: &Spec| -> Vec<String> {
+            spec.interface.functions.iter().map(|function| function.name.clone()).collect()
+        };
+        let known = match functions.get(name) {
+            Some(loaded) => Some(functions_of(&loaded.spec)),
+            None if session.workspace.path(&path).is_file() => {
+                match spec::parse_any(&path, name, &read(session, &path)?) {
+                    Ok((AnySpec::Function(spec), _)) => Some(functions_of(&spec)),
+                    Ok((AnySpec::Component(_), _)) => Some(Vec::new()),
+                    // Its mistakes are told where it is checked itself.
+                    Err(_) => continue,
+                }
+            }
+            None => None,
+        };
+        let several = |known: &[String]| {
+            let names: Vec<String> = known.iter().map(|one| format!("`{name}.{one}`")).collect();
+            format!("name one of {}", names.join(", "))
+        };
+        let wrong = match (&known, function) {
+            (None, _) => {
+                Some((format!("no spec `{name}` for the tool `{tool}`"), format!("there is no file `{path}`")))
+            }
+            (Some(known), Some(_)) if known.is_empty() => {
+                Some((format!("`{name}` is a component, and has no functions of its own"), format!("write `{name}`")))
+            }
+            (Some(known), Some(_)) if known.len() == 1 => {
+                Some((format!("`{name}` has one function, and is called by its own name"), format!("write `{name}`")))
+            }
+            (Some(known), Some(one)) if !known.iter().any(|function| function == one) => {
+                Some((format!("`{name}` has no function `{one}`"), several(known)))
+            }
+            (Some(known), None) if known.len() > 1 => {
+                Some((format!("`{name}` has {} functions", known.len()), several(known)))
+            }
+            _ => None,
+        };
+        if let Some((message, help)) = wrong {
+            mistakes.push(named_mistake(&text, "tools", tool, message, help));
+        }
     }
-    mistakes
+    Ok(mistakes)
+}
+
+/// A mistake about a name that is listed under `key`.
+fn named_mistake(text: &str, key: &str, name: &str, message: String, help: String) -> Diagnostic {
+    let is_key = |line: &str| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':'));
+    let is_end = |at: char| !(at.is_alphanumeric() || at == '_' || at == '.');
+    let column = |line: &str| {
+        line.match_indices(name).map(|(at, _)| at).find(|at| {
+            line[..*at].chars().next_back().is_none_or(is_end)
+                && line[*at + name.len()..].chars().next().is_none_or(is_end)
+        })
+    };
+    let place = text
+        .lines()
+        .enumerate()
+        .skip_while(|(_, line)| !is_key(line))
+        .find_map(|(at, line)| column(line).map(|column| (at + 1, line[..column].chars().count() + 1)));
+    let (line, column) = place.unwrap_or((1, 1));
+    let length = name.chars().count();
+    Diagnostic { severity: spec::Severity::Error, message, line, column, length, help: Some(help) }
 }
 
 /// Used specs first; otherwise the order given.

@@ -70,6 +70,10 @@ fn walk(schema: &Schema, value: &Value, room: usize) -> Result<(), Wrong> {
                 (_, Some(most)) if number > i128::from(*most) => {
                     Wrong::new(format!("{number} is above {most}, the most"))
                 }
+                // Where it may be below 0 it is an `i64`.
+                (None | Some(..0), None) if number > i128::from(i64::MAX) => {
+                    Wrong::new(format!("{number} is above {}, the most", i64::MAX))
+                }
                 _ => Ok(()),
             }
         }

@@ -42,7 +42,7 @@ pub enum Kind {
     Null,
     /// `true` or `false`.
     Boolean,
-    /// A whole number that an `i64` or a `u64` holds; both limits are allowed values.
+    /// A whole number that an `i64` holds or, where its least is 0 or more, a `u64`; both limits are allowed values.
     Integer {
         /// The least.
         minimum: Option<i64>,

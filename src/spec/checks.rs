@@ -280,7 +280,7 @@ impl Reader {
 }
 
 /// Where in the file a part of some Rust stands.
-fn place(scalar: &Scalar, span: Span) -> At {
+pub(super) fn place(scalar: &Scalar, span: Span) -> At {
     let (start, end) = (span.start(), span.end());
     let (line, column) = scalar.snippet.locate(start.line, start.column + 1);
     let length = if start.line == end.line { end.column.saturating_sub(start.column) } else { 1 };

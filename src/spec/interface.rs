@@ -105,7 +105,7 @@ pub(super) struct Mistake {
 }
 
 impl Mistake {
-    fn at(span: Span, message: impl Into<String>, help: Option<&str>) -> Self {
+    pub(super) fn at(span: Span, message: impl Into<String>, help: Option<&str>) -> Self {
         let (start, end) = (span.start(), span.end());
         let length = if start.line == end.line { end.column.saturating_sub(start.column).max(1) } else { 1 };
         Self {
@@ -345,7 +345,7 @@ fn ends_with_braces(tokens: &TokenStream) -> bool {
 }
 
 /// One item of an interface.
-enum Part {
+pub(super) enum Part {
     /// A function without its body.
     Wanted(Box<WantedFn>),
     /// Any other item.
@@ -373,10 +373,10 @@ impl Parse for Part {
 }
 
 /// A function with `;` for its body, free or in an impl block.
-struct WantedFn {
+pub(super) struct WantedFn {
     attrs: Vec<Attribute>,
     vis: Visibility,
-    sig: Signature,
+    pub(super) sig: Signature,
     semi: Span,
 }
 
@@ -748,11 +748,11 @@ fn receiver_text(receiver: &syn::Receiver) -> String {
     }
 }
 
-fn format_file(item: Item) -> String {
+pub(super) fn format_file(item: Item) -> String {
     prettyplease::unparse(&syn::File { shebang: None, frontmatter: None, attrs: Vec::new(), items: vec![item] })
 }
 
-fn format_type(ty: &Type) -> String {
+pub(super) fn format_type(ty: &Type) -> String {
     let text = format_file(syn::parse_quote!(type T = #ty;));
     collapse(text.trim().strip_prefix("type T =").unwrap_or(&text).trim_end_matches(';'))
 }

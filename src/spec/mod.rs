@@ -6,13 +6,17 @@
 mod answers;
 mod checks;
 mod component;
+#[cfg(test)]
+mod component_tests;
 mod diagnostic;
 mod edit;
 mod interface;
+mod json;
 mod parse;
 mod providers;
 mod reader;
 mod rules;
+mod rust_types;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -27,9 +31,10 @@ pub use component::{ComponentExample, ComponentSpec, Expectations};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use edit::{with_assume, with_example, with_property};
 pub use interface::{Form, Function, Interface, Method, TypeDef};
-pub use parse::parse;
+pub use parse::{AnySpec, parse, parse_any};
 pub use providers::{HeaderValue, PROVIDERS, ProviderSettings};
 pub use rules::parse_rules;
+pub use rust_types::RustTypes;
 pub use settings::{DayBudget, PriceSettings, Review, Settings, SignSettings, Whose, parse_settings};
 pub use yaml::{Place, Snippet};
 

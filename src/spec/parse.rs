@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use super::reader::{Fields, Reader, did_you_mean, excerpt, is_crate_name, is_path, is_version_requirement, list};
 use super::yaml::{self, At, Node, Resolved, Value};
 use super::{
-    Budget, DayBudget, Dependency, Diagnostics, Form, Interface, Policy, Profile, PromptOptions, Sampling, Spec, Stop,
+    Budget, ComponentSpec, DayBudget, Dependency, Diagnostics, Form, Interface, Policy, Profile, PromptOptions,
+    Sampling, Spec, Stop,
 };
 use crate::syntax::deep;
 
@@ -63,17 +64,58 @@ pub(super) const MAX_MISTAKES: usize = 1000;
 /// Names that would clash with files or crates that every artifact meets.
 const RESERVED: &[&str] = &["lib", "main", "std", "core", "alloc", "generated", "test"];
 
-/// Reads a spec from the text of `path` (used in messages only).
+/// A spec of either kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AnySpec {
+    /// `kind: function`.
+    Function(Box<Spec>),
+    /// `kind: component`.
+    Component(Box<ComponentSpec>),
+}
+
+impl AnySpec {
+    /// The spec's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Function(spec) => &spec.name,
+            Self::Component(spec) => &spec.name,
+        }
+    }
+}
+
+/// Reads a spec of `kind: function` from the text of `path` (used in messages only); see [`parse_any`].
+pub fn parse(path: &str, stem: &str, bytes: &[u8]) -> Result<(Spec, Diagnostics), Diagnostics> {
+    read(bytes, path, |reader, root| match kind_of(root) {
+        Some(at) => {
+            reader.error(at, "this is a component; what is wanted here is a spec of `kind: function`");
+            None
+        }
+        None => reader.spec(stem, root),
+    })
+}
+
+/// Reads a spec of either kind from the text of `path` (used in messages only).
 ///
 /// `stem` is the file's name without `.yaml`, which `name` must equal. Warnings come with the spec.
 /// Every mistake is reported at once; bounded in time and memory whatever `bytes` holds. Whoever reads many
 /// specs saves a thread for each by doing it inside one [`deep`].
-pub fn parse(path: &str, stem: &str, bytes: &[u8]) -> Result<(Spec, Diagnostics), Diagnostics> {
+pub fn parse_any(path: &str, stem: &str, bytes: &[u8]) -> Result<(AnySpec, Diagnostics), Diagnostics> {
+    read(bytes, path, |reader, root| match kind_of(root) {
+        Some(_) => reader.component(stem, root).map(|spec| AnySpec::Component(Box::new(spec))),
+        None => reader.spec(stem, root).map(|spec| AnySpec::Function(Box::new(spec))),
+    })
+}
+
+fn read<T: Send>(
+    bytes: &[u8],
+    path: &str,
+    spec: impl FnOnce(&mut Reader, &Node) -> Option<T> + Send,
+) -> Result<(T, Diagnostics), Diagnostics> {
     // One deep stack for the whole: starting a thread costs more than most fragments.
     deep(|| {
         let document = yaml::read(bytes);
         let mut reader = Reader::new(path, document.text, document.mistakes);
-        let spec = document.root.and_then(|root| reader.spec(stem, &root));
+        let spec = document.root.and_then(|root| spec(&mut reader, &root));
         let out = reader.finish();
         match spec {
             Some(spec) if !out.has_errors() => Ok((spec, out)),
@@ -82,34 +124,26 @@ pub fn parse(path: &str, stem: &str, bytes: &[u8]) -> Result<(Spec, Diagnostics)
     })
 }
 
+/// Where it says `component`, if it does: its keys are others.
+fn kind_of(root: &Node) -> Option<At> {
+    let Value::Mapping(entries) = &root.value else { return None };
+    entries.iter().find_map(|(key, value)| match (&key.value, &value.value) {
+        (Value::Scalar(key), Value::Scalar(kind)) if key.snippet.text == "kind" && kind.snippet.text == "component" => {
+            Some(value.at)
+        }
+        _ => None,
+    })
+}
+
 impl Reader {
     fn spec(&mut self, stem: &str, root: &Node) -> Option<Spec> {
-        if let Value::Mapping(entries) = &root.value {
-            // The keys of a component are others; one clear message instead of many.
-            for (key, value) in entries {
-                if let (Value::Scalar(key), Value::Scalar(kind)) = (&key.value, &value.value)
-                    && key.snippet.text == "kind"
-                    && kind.snippet.text == "component"
-                {
-                    let message = "this version of llmc builds `kind: function` only, not components";
-                    self.error_with(value.at, message, "leave `kind` out, and describe one function");
-                    return None;
-                }
-            }
-        }
         let fields = self.fields(root.at, root, "a spec", SPEC_KEYS)?;
         if let Some((key, node)) = fields.get("kind") {
             self.word(key, node, "kind", &["function", "component"]);
         }
         self.version(&fields);
         let name = self.name(&fields, stem);
-        let description = match fields.get("description") {
-            Some((key, node)) => self.text(key, node, "description").map(|scalar| scalar.snippet.text.clone()),
-            None => {
-                self.error(fields.at, "missing `description`: what is wanted, in words");
-                None
-            }
-        };
+        let description = self.description(&fields);
         let mut interface = self.interface(&fields);
         let examples = fields.get("examples").map(|(key, node)| self.examples(key, node)).unwrap_or_default();
         let properties = fields.get("properties").map(|(key, node)| self.properties(key, node)).unwrap_or_default();
@@ -156,7 +190,17 @@ impl Reader {
         })
     }
 
-    fn version(&mut self, fields: &Fields<'_>) {
+    pub(super) fn description(&mut self, fields: &Fields<'_>) -> Option<String> {
+        match fields.get("description") {
+            Some((key, node)) => self.text(key, node, "description").map(|scalar| scalar.snippet.text.clone()),
+            None => {
+                self.error(fields.at, "missing `description`: what is wanted, in words");
+                None
+            }
+        }
+    }
+
+    pub(super) fn version(&mut self, fields: &Fields<'_>) {
         let Some((key, node)) = fields.get("llmc") else {
             self.error_with(fields.at, "missing `llmc`: the version of the format", "begin the file with `llmc: 1`");
             return;
@@ -174,7 +218,7 @@ impl Reader {
         }
     }
 
-    fn name(&mut self, fields: &Fields<'_>, stem: &str) -> Option<String> {
+    pub(super) fn name(&mut self, fields: &Fields<'_>, stem: &str) -> Option<String> {
         let Some((key, node)) = fields.get("name") else {
             self.error_with(fields.at, "missing `name`", format!("the file's: `name: {}`", excerpt(stem)));
             return None;
@@ -387,7 +431,12 @@ impl Reader {
     }
 
     pub(super) fn sampling(&mut self, key: At, node: &Node) -> Sampling {
-        let Some(fields) = self.fields(key, node, "sampling", SAMPLING_KEYS) else { return Sampling::default() };
+        self.sampling_of(key, node, SAMPLING_KEYS)
+    }
+
+    /// How to sample, by those of the keys that there are here.
+    pub(super) fn sampling_of(&mut self, key: At, node: &Node, keys: &[&str]) -> Sampling {
+        let Some(fields) = self.fields(key, node, "sampling", keys) else { return Sampling::default() };
         let mut integer = |name: &str, least: i128, most: i128| {
             let (key, node) = fields.get(name)?;
             self.integer(key, node, name, least, most)
@@ -432,7 +481,12 @@ impl Reader {
     }
 
     fn prompt(&mut self, key: At, node: &Node, own: &str) -> PromptOptions {
-        let Some(fields) = self.fields(key, node, "prompt", PROMPT_KEYS) else { return PromptOptions::default() };
+        self.prompt_of(key, node, own, PROMPT_KEYS)
+    }
+
+    /// What shapes the prompt, by those of the keys that there are here.
+    pub(super) fn prompt_of(&mut self, key: At, node: &Node, own: &str, keys: &[&str]) -> PromptOptions {
+        let Some(fields) = self.fields(key, node, "prompt", keys) else { return PromptOptions::default() };
         let system = fields.get("system").and_then(|(key, node)| self.text(key, node, "system"));
         let system = system.map(|scalar| scalar.snippet.text.clone());
         let shots = fields.get("shots").map(|(key, node)| self.spec_names(key, node, "shots", own)).unwrap_or_default();

@@ -237,7 +237,7 @@ fn wrong_values_are_named_with_what_was_wanted() {
         ("prompt: { template: ../../x }", "8:21 error: `../../x` is not a template's name"),
         ("prompt: { sytem: x }", "8:11 error: unknown key `sytem`"),
         ("kind: functoin", "8:7 error: `kind` must be one of `function`, `component`; found the text `functoin`"),
-        ("kind: component", "8:7 error: this version of llmc builds `kind: function` only, not components"),
+        ("kind: component", "8:7 error: this is a component; what is wanted here is a spec of `kind: function`"),
         ("interface: pub fn g();", "8:1 error: `signature` and `interface` are both given; a spec has one of them"),
         ("name: f", "8:1 error: the key `name` is given twice"),
         ("5: x", "8:1 error: unknown key `5`"),
@@ -1020,14 +1020,21 @@ fn the_schema_has_the_keys_of_the_parser() {
         properties.unwrap_or_else(|| panic!("{pointer}")).keys().cloned().collect()
     };
     let tables = [
-        ("/properties", parse::SPEC_KEYS),
+        ("/$defs/function/properties", parse::SPEC_KEYS),
         ("/$defs/example/properties", parse::EXAMPLE_KEYS),
         ("/$defs/property/properties", parse::PROPERTY_KEYS),
         ("/$defs/dependency/anyOf/1/properties", parse::DEPENDENCY_KEYS),
-        ("/properties/policy/properties", parse::POLICY_KEYS),
-        ("/properties/sampling/properties", parse::SAMPLING_KEYS),
-        ("/properties/budget/properties", parse::BUDGET_KEYS),
-        ("/properties/prompt/properties", parse::PROMPT_KEYS),
+        ("/$defs/function/properties/policy/properties", parse::POLICY_KEYS),
+        ("/$defs/function/properties/sampling/properties", parse::SAMPLING_KEYS),
+        ("/$defs/function/properties/budget/properties", parse::BUDGET_KEYS),
+        ("/$defs/function/properties/prompt/properties", parse::PROMPT_KEYS),
+        ("/$defs/component/properties", component::COMPONENT_KEYS),
+        ("/$defs/component_example/properties", component::COMPONENT_EXAMPLE_KEYS),
+        ("/$defs/component/properties/sampling/properties", component::COMPONENT_SAMPLING_KEYS),
+        ("/$defs/component/properties/budget/properties", parse::BUDGET_KEYS),
+        ("/$defs/component/properties/prompt/properties", component::COMPONENT_PROMPT_KEYS),
+        ("/$defs/component/properties/expect/properties", component::EXPECT_OF_KEYS),
+        ("/$defs/component/properties/vote/properties", component::VOTE_KEYS),
     ];
     for (pointer, table) in tables {
         assert_eq!(keys(pointer), table, "{pointer}");
@@ -1039,8 +1046,9 @@ fn the_schema_has_the_keys_of_the_parser() {
     }
     let words =
         |pointer: &str| serde_json::from_value::<Vec<String>>(schema.pointer(pointer).unwrap().clone()).unwrap();
-    assert_eq!(words("/properties/sampling/properties/stop/enum"), parse::STOPS);
-    assert_eq!(words("/properties/policy/properties/profiles/items/enum"), parse::PROFILES);
+    assert_eq!(words("/$defs/function/properties/sampling/properties/stop/enum"), parse::STOPS);
+    assert_eq!(words("/$defs/function/properties/policy/properties/profiles/items/enum"), parse::PROFILES);
+    assert_eq!(words("/$defs/component/properties/approval/enum"), component::APPROVALS);
     assert_eq!(
         schema.pointer("/$defs/model/pattern").unwrap(),
         &serde_json::json!(format!("^({})/\\S+$", parse::PROVIDERS.join("|")))
