@@ -118,14 +118,7 @@ impl Options {
     /// How to build `spec`.
     pub fn plan(&self, spec: &Spec) -> Plan {
         let layers = [&self.sampling, &spec.sampling, &self.workspace.sampling, &self.user.sampling];
-        let models = match &self.model {
-            Some(model) => vec![model.clone()],
-            None => [&spec.model, &self.workspace.model, &self.user.model]
-                .into_iter()
-                .find(|models| !models.is_empty())
-                .cloned()
-                .unwrap_or_default(),
-        };
+        let models = self.models_of(&spec.model);
         let budgets = [&spec.budget, &self.workspace.budget, &self.user.budget];
         Plan {
             models,
@@ -147,6 +140,32 @@ impl Options {
                 tokens: first(&[&self.workspace.day, &self.user.day], |day| day.tokens),
                 usd: first(&[&self.workspace.day, &self.user.day], |day| day.usd),
             },
+        }
+    }
+
+    /// The models of a spec that names these: what the user asked for, else those, else the workspace's, else the user's
+    /// own; empty where llmc chooses.
+    pub fn models_of(&self, own: &[String]) -> Vec<String> {
+        match &self.model {
+            Some(model) => vec![model.clone()],
+            None => [own, &self.workspace.model, &self.user.model]
+                .into_iter()
+                .find(|models| !models.is_empty())
+                .map(<[String]>::to_vec)
+                .unwrap_or_default(),
+        }
+    }
+
+    /// How a component's model is sampled: flags, then its spec, then the workspace's settings, then the user's own.
+    pub fn sampling_of(&self, own: &Sampling) -> Sampling {
+        let layers = [&self.sampling, own, &self.workspace.sampling, &self.user.sampling];
+        Sampling {
+            temperature: first(&layers, |layer| layer.temperature),
+            top_p: first(&layers, |layer| layer.top_p),
+            max_tokens: first(&layers, |layer| layer.max_tokens),
+            // A seed of the settings is one for builds: it would make every draw of a component the same.
+            seed: self.sampling.seed.or(own.seed),
+            ..Sampling::default()
         }
     }
 
