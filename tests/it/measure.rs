@@ -122,6 +122,6 @@ fn another_model_is_held_against_the_first() {
     assert!(drift["pass_rate_p"].as_f64().unwrap() > 0.9, "{drift}");
     assert!(drift["outputs_p"].as_f64().unwrap() < 0.01, "{drift}");
     let told = env.llmc(&["measure", "slug", "--against", "openai/other"]).expect(0);
-    assert!(told.stdout.contains("outputs     differ (p = 0.001"), "{told}");
+    assert!(told.stdout.contains("outputs     differ (p = 0.00"), "{told}");
     assert!(told.stdout.contains("8 / 0") && told.stdout.contains("0 / 8"), "{told}");
 }
