@@ -595,10 +595,15 @@ fn bits(text: &str) -> Result<f64, String> {
 Examples:
   llmc strength slugify                        which small changes of the code would the checks not notice?
   llmc strength slugify -n 500                 try more of them
+  llmc strength slugify --add                  asks of each suggested example whether it is right, and adds it
   llmc strength slugify --deny-missed          for CI: exit code 7 when a change is not noticed
 
-No model is asked, and nothing is written. The artifact is changed in one small way at a time (`<` for `<=`, a call left
-out, another constant …), and the spec's examples, properties and tests judge each change in the sandbox.")]
+No model is asked, and without --add nothing is written. The artifact is changed in one small way at a time (`<` for
+`<=`, a call left out, another constant …), and the spec's examples, properties and tests judge each change in the
+sandbox. Changes that no check notices run on the same inputs as the artifact: where one parts from it that input is
+suggested as an example; one that never does is likely the same program, and counts as neither caught nor missed.
+
+Exit codes: 0 done, 6 the artifact fails its own checks, 7 a change is missed (--deny-missed).")]
 pub(crate) struct StrengthArgs {
     /// The spec, by name or file
     pub(crate) spec: String,
@@ -608,7 +613,13 @@ pub(crate) struct StrengthArgs {
     /// Which changes are tried, where there are more
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Fail (exit code 7) when a change is missed
+    /// Put suggested examples into the spec's file; asks of each first
+    #[arg(long)]
+    pub(crate) add: bool,
+    /// Ask nothing: what the artifact gives is right (needed with --add where there is no terminal)
+    #[arg(short, long, requires = "add")]
+    pub(crate) yes: bool,
+    /// Fail (exit code 7) when a change is missed that is not likely the same program
     #[arg(long)]
     pub(crate) deny_missed: bool,
     /// Judge afresh, even what was judged before

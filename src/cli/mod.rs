@@ -244,18 +244,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             Ok(ExitCode::Done)
         }
         Command::Clarify(args) => clarify::clarify(cli, args, output).await,
-        Command::Strength(args) => {
-            let mut session = session(cli, output, None)?;
-            session.options.no_cache = args.no_cache;
-            if let Some(jobs) = args.jobs {
-                session.options.jobs = usize::from(jobs);
-            }
-            let (from, most) = (directory(&cli.global)?, usize::from(args.mutants));
-            let strength = driver::strength(&mut session, &args.spec, most, args.seed, &from).await?;
-            strength::print(&strength, output);
-            let is_denied = args.deny_missed && strength.count(driver::Fate::Missed) > 0;
-            Ok(if is_denied { ExitCode::Test } else { ExitCode::Done })
-        }
+        Command::Strength(args) => strength::strength(cli, args, output).await,
         Command::Regen(args) => {
             let mut session = session(cli, output, Some(&args.sampling))?;
             review::regen(&mut session, args, &directory(&cli.global)?, output).await

@@ -27,6 +27,7 @@ mod specs;
 mod stop;
 mod strength;
 mod structure;
+mod suggest;
 mod validate;
 mod verify;
 
@@ -45,8 +46,9 @@ pub use regen::{regen, resample};
 pub use revert::{Reverted, revert};
 pub use sign::{Signed, public_key, sign};
 pub use specs::{Loaded, check, load_specs, render_prompt};
-pub use strength::{Fate, Share, Strength, Tried, strength};
+pub use strength::{Fate, Share, Strength, Tried, Trying, strength};
 pub use structure::Structure;
+pub use suggest::{Added, Adding, Beside, Judge, Opinion, Put, Rival, Suggestion};
 pub use validate::{Judging, validate};
 pub use verify::{Replayed, replay, verify};
 
