@@ -19,6 +19,7 @@ mod orphans;
 mod propose;
 mod pen;
 mod purse;
+mod ready;
 mod regen;
 mod repair;
 mod revert;
