@@ -498,6 +498,8 @@ Examples:
   llmc measure slugify -n 32                   pass rate, pass@k, behaviours, cost
   llmc measure slugify --against openai/gpt-5-mini
                                                does another model do the same?
+  llmc measure slugify --against HEAD          do fresh draws pass as often, and do as the committed code does?
+  llmc measure slugify --against 2026-11-01    are they as those that the ledger has until then?
   llmc measure slugify --vary temperature=0.2,0.8
   llmc measure slugify --vary examples         with and without the examples in the prompt
 
@@ -508,8 +510,9 @@ pub(crate) struct MeasureArgs {
     pub(crate) spec: String,
     #[command(flatten)]
     pub(crate) sampling: MeasureSampling,
-    /// Another model to measure as well, and to hold against the first
-    #[arg(long, value_name = "MODEL", conflicts_with = "vary")]
+    /// What to hold fresh draws against: another model (provider/name), a revision of git's, or a time (2026-11-01,
+    /// 2026-11-01T12:00Z)
+    #[arg(long, value_name = "MODEL|REV|DATE", conflicts_with = "vary")]
     pub(crate) against: Option<String>,
     /// What to vary: temperature=A,B or model=A,B; examples, shots or system: with and without
     #[arg(long, value_name = "FACTOR")]

@@ -238,7 +238,8 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
                 session.options.jobs = usize::from(jobs);
             }
             let vary = args.vary.as_deref().map(measure::vary).transpose()?;
-            let asked = driver::Measuring { against: args.against.clone(), vary };
+            let against = args.against.as_deref().map(driver::Against::read).transpose()?;
+            let asked = driver::Measuring { against, vary };
             let measured = driver::measure(&mut session, &args.spec, &asked, &directory(&cli.global)?).await?;
             measure::print(&measured, output);
             Ok(ExitCode::Done)

@@ -1,6 +1,7 @@
 //! The driver owns the order of the stages. It emits events and returns what came of it; it never prints.
 
 mod adopt;
+mod against;
 mod agree;
 mod ask;
 mod build;
@@ -33,6 +34,7 @@ mod validate;
 mod verify;
 
 pub use adopt::{Adopted, adopt};
+pub use against::{Against, Alike, Before, Changed};
 pub use build::build;
 pub use clarify::{Answer, Answered, Asker, Clarified, Clarifying, Posed, clarify};
 pub use decide::{Waiting, accept, add_example, forget, reject, waiting};
