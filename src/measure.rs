@@ -206,7 +206,7 @@ pub struct Drift {
     pub pass_rate: f64,
     /// The lower pass rate that would have been seen with a power of 80 %, had the second been lower than the first.
     pub seen_from: Option<f64>,
-    /// The p value of equal outputs on all inputs: a permutation test; `None` where there was nothing to compare.
+    /// The p value of equal outputs on all inputs: a permutation test over whole draws; `None` where there was nothing to compare.
     pub outputs: Option<f64>,
 }
 
@@ -214,11 +214,16 @@ pub struct Drift {
 const PERMUTATIONS: usize = 999;
 
 impl Drift {
-    /// Of two sets of draws; `outcomes` holds for each input what the draws of each did there, as numbers.
+    /// Of two sets of draws; `outcomes` holds for each input what the draws of each did there, as numbers, in one order of
+    /// the draws.
     pub fn new(one: &Distribution, other: &Distribution, outcomes: &[(Vec<usize>, Vec<usize>)], seed: u64) -> Self {
-        let (passed, failed) = (one.passed(), one.drawn() - one.passed());
-        let table = [[passed, other.passed()], [failed, other.drawn() - other.passed()]];
-        let rate = passed as f64 / one.drawn().max(1) as f64;
+        Self::of((one.passed(), one.drawn()), (other.passed(), other.drawn()), outcomes, seed)
+    }
+
+    /// Of two sets of draws, of which so many passed, of so many.
+    pub fn of(one: (usize, usize), other: (usize, usize), outcomes: &[(Vec<usize>, Vec<usize>)], seed: u64) -> Self {
+        let table = [[one.0, other.0], [one.1 - one.0, other.1 - other.0]];
+        let rate = one.0 as f64 / one.1.max(1) as f64;
         let mut state = seed | 1;
         let mut fraction = || {
             // SplitMix64: the numbers need to be even, not secret.
@@ -231,8 +236,8 @@ impl Drift {
         let is_enough = outcomes.iter().any(|(one, other)| one.len() >= 2 && other.len() >= 2);
         Self {
             pass_rate: stats::boschloo(table),
-            seen_from: stats::detectable_drop((one.drawn(), other.drawn()), rate, ALPHA, 0.8),
-            outputs: is_enough.then(|| stats::stratified(outcomes, PERMUTATIONS, &mut fraction)),
+            seen_from: stats::detectable_drop((one.1, other.1), rate, ALPHA, 0.8),
+            outputs: is_enough.then(|| stats::permuted(outcomes, PERMUTATIONS, &mut fraction)),
         }
     }
 }
@@ -332,7 +337,8 @@ mod tests {
         let all = |passes: usize, count: usize| {
             Distribution::new((0..count).map(|at| draw(at, Some(0), at < passes)).collect())
         };
-        let none = Drift::new(&all(18, 20), &all(18, 20), &[(vec![0, 0, 1], vec![0, 1, 0])], 1);
+        let same: Vec<usize> = (0..20).map(|at| at % 3 / 2).collect();
+        let none = Drift::new(&all(18, 20), &all(18, 20), &[(same.clone(), same)], 1);
         assert!(none.pass_rate > 0.9 && none.outputs.expect("there are outputs") > 0.3, "{none:?}");
         let seen = none.seen_from.expect("twenty draws see something");
         assert!(seen > 0.2 && seen < 0.7, "{seen}");

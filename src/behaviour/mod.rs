@@ -62,13 +62,23 @@ pub struct Options {
     pub seed: u64,
     /// Whether texts within an `Err` are no part of a behaviour: only which error it is, and its numbers.
     pub ignore_error_texts: bool,
+    /// Whether it only matters what the first program does and others do not: not what tells others apart.
+    pub from_first: bool,
     /// Longest time that calls may take all together; whatever was not run by then is not known.
     pub time: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { draws: 300, search: 900, splits: 5, seed: 0, ignore_error_texts: false, time: Duration::from_secs(60) }
+        Self {
+            draws: 300,
+            search: 900,
+            splits: 5,
+            seed: 0,
+            ignore_error_texts: false,
+            from_first: false,
+            time: Duration::from_secs(60),
+        }
     }
 }
 
@@ -103,6 +113,9 @@ pub struct Observation {
     pub classes: Vec<usize>,
     #[serde(skip)]
     input: usize,
+    /// Which of the functions that inputs are made for; nothing where it is a call that the spec shows, as it stands.
+    #[serde(skip)]
+    function: Option<usize>,
     /// The call, as it is sent; empty where it was not sent as one.
     #[serde(skip)]
     sent: Vec<u8>,
@@ -175,7 +188,7 @@ impl Coverage {
             true => Some(0.0),
             false => {
                 let fewest = self.drawn_of_each.iter().copied().min().filter(|fewest| *fewest > 0);
-                fewest.map(|fewest| 1.0 - 0.05_f64.powf(1.0 / fewest as f64))
+                fewest.map(missed_at_most)
             }
         }
     }
@@ -204,6 +217,11 @@ impl Coverage {
     }
 }
 
+/// The largest share of inputs that so many draws may all have missed, with a probability of 5%.
+fn missed_at_most(draws: usize) -> f64 {
+    1.0 - 0.05_f64.powf(1.0 / draws as f64)
+}
+
 /// What programs do.
 #[derive(Debug, Clone, Serialize)]
 pub struct Behaviours {
@@ -220,6 +238,9 @@ pub struct Behaviours {
     pub splits: Vec<Split>,
     /// What was tried.
     pub coverage: Coverage,
+    /// The functions that inputs were made for, and whether all that there are.
+    #[serde(skip)]
+    functions: Vec<bool>,
 }
 
 impl Behaviours {
@@ -233,6 +254,32 @@ impl Behaviours {
             clusters,
             splits: Vec::new(),
             coverage: Coverage::default(),
+            functions: Vec::new(),
+        }
+    }
+
+    /// As [`Coverage::bound`], of two programs: the share of inputs on which they may part although that was not seen.
+    /// `None` where that is not known: a function was not called with inputs of llmc's own making, or one of the two
+    /// gave no answer where it counts.
+    pub fn bound_of(&self, one: usize, other: usize) -> Option<f64> {
+        if !self.coverage.not_called.is_empty() || self.functions.is_empty() {
+            return None;
+        }
+        let mut draws: Vec<usize> = vec![0; self.functions.len()];
+        for observation in &self.observations {
+            let Some(function) = observation.function else { continue };
+            let both = [one, other].iter().all(|program| observation.outcome(*program).kind.is_answer());
+            match both {
+                true => draws[function] += observation.drawn,
+                false if self.functions[function] => return None,
+                false => {}
+            }
+        }
+        let drawn = draws.iter().zip(&self.functions).filter(|(_, is_listed)| !**is_listed).map(|(count, _)| *count);
+        match drawn.min() {
+            None => Some(0.0),
+            Some(0) => None,
+            Some(fewest) => Some(missed_at_most(fewest)),
         }
     }
 
@@ -302,6 +349,7 @@ pub fn compare(
         clusters: Vec::new(),
         passed: 0,
         coverage: Coverage::default(),
+        listed: Vec::new(),
         deadline: Instant::now() + options.time,
         options,
     };
@@ -325,8 +373,8 @@ pub fn compare(
     }
     coverage.inputs = observations.len();
     clusters.sort_by_key(|cluster| (std::cmp::Reverse(cluster.len()), cluster[0]));
-    let programs = std::mem::take(&mut comparison.programs);
-    Ok(Behaviours { programs, refused, observations, clusters, splits, coverage })
+    let (programs, functions) = (std::mem::take(&mut comparison.programs), std::mem::take(&mut comparison.listed));
+    Ok(Behaviours { programs, refused, observations, clusters, splits, coverage, functions })
 }
 
 /// An input.
@@ -357,6 +405,8 @@ struct Comparison<'a> {
     /// Inputs that were ruled out.
     passed: usize,
     coverage: Coverage,
+    /// Of each function, whether all its inputs are run.
+    listed: Vec<bool>,
     deadline: Instant,
     options: &'a Options,
 }
@@ -433,6 +483,7 @@ impl Comparison<'_> {
         }
         let mut places = 0..;
         of_each.retain(|_| places.next().is_some_and(|at| !listed.contains(&at)));
+        self.listed = (0..self.functions.len()).map(|at| listed.contains(&at)).collect();
         self.coverage.drawn_of_each = of_each;
         let is_unknown =
             |observation: &Observation| observation.outcomes.iter().any(|outcome| !outcome.kind.is_answer());
@@ -478,11 +529,21 @@ impl Comparison<'_> {
             let at = self.inputs.len();
             let function = &self.functions[input.function];
             let call = print::call(self.shapes, function, &input.arguments);
-            let sent = input.call.clone();
+            let (of, sent) = (Some(input.function), input.call.clone());
             self.known.insert(sent.clone(), at);
             self.inputs.push(input);
             let (outcomes, classes) = (Vec::new(), Vec::new());
-            self.observations.push(Observation { call, origin, drawn: is_drawn, outcomes, classes, input: at, sent });
+            let drawn = is_drawn;
+            self.observations.push(Observation {
+                call,
+                origin,
+                drawn,
+                outcomes,
+                classes,
+                input: at,
+                function: of,
+                sent,
+            });
             news.push(at);
         }
         news.sort_by_key(|at| self.inputs[*at].arguments.iter().map(Value::size).sum::<usize>());
@@ -510,7 +571,10 @@ impl Comparison<'_> {
     fn refine(&mut self, at: usize) -> bool {
         let observation = &self.observations[at];
         let split = refined(&self.clusters, &|one, other| observation.parts(one, other));
-        let is_news = split.len() > self.clusters.len();
+        let is_news = match self.options.from_first {
+            true => like_first(&split) < like_first(&self.clusters),
+            false => split.len() > self.clusters.len(),
+        };
         self.clusters = split;
         is_news
     }
@@ -520,7 +584,11 @@ impl Comparison<'_> {
         let mut maker = Maker { shapes: self.shapes, words: self.words, random };
         let (mut fruitless, mut made) = (0, 0);
         while fruitless < FRUITLESS && made < self.options.search && Instant::now() < self.deadline {
-            if self.clusters.iter().all(|cluster| cluster.len() == 1) {
+            let is_done = match self.options.from_first {
+                true => like_first(&self.clusters) <= 1,
+                false => self.clusters.iter().all(|cluster| cluster.len() == 1),
+            };
+            if is_done {
                 return Ok(());
             }
             let bases = self.bases();
@@ -572,6 +640,11 @@ impl Comparison<'_> {
         }
         bases
     }
+}
+
+/// How many programs were not seen to part from the first one, with itself.
+fn like_first(clusters: &[Vec<usize>]) -> usize {
+    clusters.iter().find(|cluster| cluster.contains(&0)).map_or(0, Vec::len)
 }
 
 /// Clusters of programs that do not part. Who is not known to part stays where it was.

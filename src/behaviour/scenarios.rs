@@ -25,7 +25,7 @@ pub(super) fn compare(
     }
     clusters.sort_by_key(|cluster| (std::cmp::Reverse(cluster.len()), cluster[0]));
     let coverage = Coverage { inputs: observations.len(), not_called, ..Coverage::default() };
-    Ok(Behaviours { programs, refused, observations, clusters, splits, coverage })
+    Ok(Behaviours { programs, refused, observations, clusters, splits, coverage, functions: Vec::new() })
 }
 
 /// Candidates that do not compile, those that do, and what these do with the calls that the spec shows.
@@ -61,7 +61,8 @@ pub(super) fn observe(
             }));
         }
         let (origin, sent) = (Origin::Example, Vec::new());
-        observations.push(Observation { call, origin, drawn: 0, outcomes, classes, input: at, sent });
+        let (drawn, function) = (0, None);
+        observations.push(Observation { call, origin, drawn, outcomes, classes, input: at, function, sent });
     }
     Ok((refused, programs, observations))
 }

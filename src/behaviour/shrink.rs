@@ -30,7 +30,10 @@ impl Comparison<'_> {
         let size = |at: &usize| self.inputs[*at].arguments.iter().map(Value::size).sum::<usize>();
         let rank = |at: &usize| {
             let observation = &self.observations[*at];
-            let worst = observation.outcomes.iter().map(|outcome| outcome.kind).max();
+            let worst = match self.options.from_first {
+                true => Some(observation.outcome(0).kind),
+                false => observation.outcomes.iter().map(|outcome| outcome.kind).max(),
+            };
             (worst.unwrap_or(Kind::Unknown), size(at))
         };
         order.sort_by_key(rank);
@@ -40,7 +43,7 @@ impl Comparison<'_> {
         let mut rest = Vec::new();
         for at in order {
             let observation = &self.observations[at];
-            let pair = clusters.iter().find_map(|cluster| pair(observation, cluster));
+            let pair = clusters.iter().find_map(|cluster| self.pair(observation, cluster));
             match pair {
                 Some(pair) => {
                     told.insert((self.inputs[at].function, self.kinds(at, pair)));
@@ -71,7 +74,7 @@ impl Comparison<'_> {
                 break;
             }
             let all: Vec<usize> = (0..self.programs.len()).collect();
-            let Some(pair) = pair(&self.observations[at], &all) else { continue };
+            let Some(pair) = self.pair(&self.observations[at], &all) else { continue };
             let kinds = (self.inputs[at].function, self.kinds(at, pair));
             if told.contains(&kinds) && splits.len() >= 3 {
                 continue;
@@ -84,6 +87,13 @@ impl Comparison<'_> {
             }
         }
         Ok(splits)
+    }
+
+    /// Two programs of a cluster that part, and that it matters to tell apart.
+    fn pair(&self, observation: &Observation, cluster: &[usize]) -> Option<(usize, usize)> {
+        let mut pairs = cluster.iter().flat_map(|one| cluster.iter().map(move |other| (*one, *other)));
+        let matters = |one: usize| one == 0 || !self.options.from_first;
+        pairs.find(|(one, other)| one < other && matters(*one) && observation.parts(*one, *other))
     }
 
     fn as_found(&self, at: usize) -> Split {
@@ -163,10 +173,4 @@ impl Comparison<'_> {
         }
         Ok(None)
     }
-}
-
-/// Two programs of a cluster that part.
-fn pair(observation: &Observation, cluster: &[usize]) -> Option<(usize, usize)> {
-    let mut pairs = cluster.iter().flat_map(|one| cluster.iter().map(move |other| (*one, *other)));
-    pairs.find(|(one, other)| one < other && observation.parts(*one, *other))
 }

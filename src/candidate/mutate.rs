@@ -19,6 +19,8 @@ use crate::syntax::deep;
 pub struct Mutant {
     /// The line of the change in the candidate's source, from 1.
     pub line: usize,
+    /// The column where it begins, from 1, in characters.
+    pub column: usize,
     /// The function that it is in.
     pub function: String,
     /// What was changed: "replace `<` with `<=`".
@@ -38,14 +40,14 @@ pub fn mutants(candidate: &Candidate, spec: &Spec) -> Vec<Mutant> {
         Err(_) => Vec::new(),
     });
     let mut mutants: Vec<Mutant> = Vec::new();
-    for Change { range, line, function, with, what } in changes {
+    for Change { range, line, column, function, with, what } in changes {
         let mut source = candidate.source.clone();
         source.replace_range(range, &with);
         let Ok(changed) = super::from_source(&source, spec) else { continue };
         let is_new =
             changed.source != candidate.source && mutants.iter().all(|one| one.candidate.source != changed.source);
         if is_new {
-            mutants.push(Mutant { line, function, what, candidate: changed });
+            mutants.push(Mutant { line, column, function, what, candidate: changed });
         }
     }
     mutants
@@ -54,6 +56,7 @@ pub fn mutants(candidate: &Candidate, spec: &Spec) -> Vec<Mutant> {
 struct Change {
     range: Range<usize>,
     line: usize,
+    column: usize,
     function: String,
     with: String,
     what: String,
@@ -108,8 +111,9 @@ impl Finder<'_> {
     fn change(&mut self, span: Span, with: impl Into<String>, what: impl Into<String>) {
         let (range, with) = (span.byte_range(), with.into());
         if self.text.get(range.clone()).is_some_and(|before| before != with) {
-            let (line, function) = (span.start().line, self.function.clone());
-            self.changes.push(Change { range, line, function, with, what: what.into() });
+            let (start, function) = (span.start(), self.function.clone());
+            let (line, column) = (start.line, start.column + 1);
+            self.changes.push(Change { range, line, column, function, with, what: what.into() });
         }
     }
 

@@ -504,6 +504,8 @@ Examples:
   llmc measure slugify -n 32                   pass rate, pass@k, behaviours, cost
   llmc measure slugify --against openai/gpt-5-mini
                                                does another model do the same?
+  llmc measure slugify --against HEAD          do fresh draws pass as often, and do as the committed code does?
+  llmc measure slugify --against 2026-11-01    are they as those that the ledger has until then?
   llmc measure slugify --vary temperature=0.2,0.8
   llmc measure slugify --vary examples         with and without the examples in the prompt
 
@@ -514,8 +516,9 @@ pub(crate) struct MeasureArgs {
     pub(crate) spec: String,
     #[command(flatten)]
     pub(crate) sampling: MeasureSampling,
-    /// Another model to measure as well, and to hold against the first
-    #[arg(long, value_name = "MODEL", conflicts_with = "vary")]
+    /// What to hold fresh draws against: another model (provider/name), a revision of git's, or a time (2026-11-01,
+    /// 2026-11-01T12:00Z)
+    #[arg(long, value_name = "MODEL|REV|DATE", conflicts_with = "vary")]
     pub(crate) against: Option<String>,
     /// What to vary: temperature=A,B or model=A,B; examples, shots or system: with and without
     #[arg(long, value_name = "FACTOR")]
@@ -601,10 +604,15 @@ fn bits(text: &str) -> Result<f64, String> {
 Examples:
   llmc strength slugify                        which small changes of the code would the checks not notice?
   llmc strength slugify -n 500                 try more of them
+  llmc strength slugify --add                  asks of each suggested example whether it is right, and adds it
   llmc strength slugify --deny-missed          for CI: exit code 7 when a change is not noticed
 
-No model is asked, and nothing is written. The artifact is changed in one small way at a time (`<` for `<=`, a call left
-out, another constant …), and the spec's examples, properties and tests judge each change in the sandbox.")]
+No model is asked, and without --add nothing is written. The artifact is changed in one small way at a time (`<` for
+`<=`, a call left out, another constant …), and the spec's examples, properties and tests judge each change in the
+sandbox. Changes that no check notices run on the same inputs as the artifact: where one parts from it that input is
+suggested as an example; one that never does is likely the same program, and counts as neither caught nor missed.
+
+Exit codes: 0 done, 6 the artifact fails its own checks, 7 a change is missed (--deny-missed).")]
 pub(crate) struct StrengthArgs {
     /// The spec, by name or file
     pub(crate) spec: String,
@@ -614,7 +622,13 @@ pub(crate) struct StrengthArgs {
     /// Which changes are tried, where there are more
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Fail (exit code 7) when a change is missed
+    /// Put suggested examples into the spec's file; asks of each first
+    #[arg(long)]
+    pub(crate) add: bool,
+    /// Ask nothing: what the artifact gives is right (needed with --add where there is no terminal)
+    #[arg(short, long, requires = "add")]
+    pub(crate) yes: bool,
+    /// Fail (exit code 7) when a change is missed that is not likely the same program
     #[arg(long)]
     pub(crate) deny_missed: bool,
     /// Judge afresh, even what was judged before

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use super::Output;
 use super::ledger::columns;
-use crate::behaviour::Outcome;
-use crate::driver::{Factor, Measured, Setting, Telling};
+use crate::driver::{Before, Changed, Factor, Measured, Setting, Telling};
 use crate::error::{Error, ExitCode};
 use crate::measure::{Distribution, Failures};
 use crate::report::{count, printable};
@@ -44,11 +43,22 @@ pub(super) fn print(measured: &Measured, output: &Output) {
         for telling in &measured.telling {
             Output::json_line(json!({
                 "event": "telling", "spec": measured.spec, "call": telling.call,
-                "outcomes": telling.outcomes.iter().map(|(outcome, counts)| json!({
-                    "kind": outcome.kind, "text": outcome.text,
+                "outcomes": telling.outcomes.iter().enumerate().map(|(at, (outcome, counts))| json!({
+                    "kind": outcome.kind, "text": outcome.text, "committed": telling.committed == Some(at),
                     "draws": counts.iter().map(|(all, _)| *all).collect::<Vec<_>>(),
                     "passing": counts.iter().map(|(_, passing)| *passing).collect::<Vec<_>>(),
                 })).collect::<Vec<_>>(),
+            }));
+        }
+        if let Some(before) = &measured.before {
+            let (drawn, passed) = before.counts;
+            Output::json_line(json!({
+                "event": "before", "spec": measured.spec, "label": before.label, "commit": before.commit,
+                "made": before.made, "model": before.model, "sampled": drawn, "passed": passed, "fixed": before.fixed,
+                "clusters": before.clusters, "changed": before.changed, "notes": before.notes,
+                "alike": before.alike.map(|one| json!({
+                    "same": one.same, "of": one.of, "low": one.low, "high": one.high,
+                })),
             }));
         }
         if let Some(drift) = &measured.drift {
@@ -62,31 +72,130 @@ pub(super) fn print(measured: &Measured, output: &Output) {
     let mut text = String::new();
     match measured.settings.as_slice() {
         [only] => text.push_str(&one(&measured.spec, only)),
-        several => text.push_str(&table(&measured.spec, several)),
+        several => {
+            text.push_str(&table(&measured.spec, several));
+            if measured.before.is_none() {
+                text.push_str(&advice(several));
+            }
+        }
     }
     text.push_str(&telling(measured));
-    if let (Some(drift), [one, other]) = (&measured.drift, measured.settings.as_slice()) {
-        text.push_str(&format!("\ncompared with {}, {}:\n", one.model, other.model));
-        let verdict = |p: f64| if p < crate::measure::ALPHA { "differ" } else { "no difference was found" };
-        text.push_str(&format!(
-            "  pass rates  {} (p = {:.3}, Boschloo's exact test)\n",
-            verdict(drift.pass_rate),
-            drift.pass_rate
-        ));
-        if let (true, Some(rate)) = (drift.pass_rate >= crate::measure::ALPHA, drift.seen_from) {
+    text.push_str(&compared(measured));
+    Output::data(&printable(&text));
+}
+
+/// What was held against what, and whether it differs.
+fn compared(measured: &Measured) -> String {
+    let mut text = match (&measured.before, measured.settings.as_slice()) {
+        (Some(before), _) => headed(before),
+        (None, [one, other]) if measured.drift.is_some() => {
+            format!("\ncompared with {}, {}:\n", one.model, other.model)
+        }
+        _ => return String::new(),
+    };
+    let verdict = |p: f64| if p < crate::measure::ALPHA { "differ" } else { "no difference was found" };
+    if let Some(drift) = &measured.drift {
+        let p = drift.pass_rate;
+        text.push_str(&format!("  pass rates  {} (p = {p:.3}, Boschloo's exact test)\n", verdict(p)));
+        if let (true, Some(rate)) = (p >= crate::measure::ALPHA, drift.seen_from) {
             text.push_str(&format!(
                 "              a drop to {} or lower would have been seen with a probability of 80%\n",
                 percent(rate)
             ));
+        } else if p >= crate::measure::ALPHA {
+            text.push_str("              with so few draws no drop would have been seen: more with -n\n");
         }
+        // A commit holds one program, and not what its other draws did.
+        let is_commit = measured.before.as_ref().is_some_and(|before| before.commit.is_some());
         match drift.outputs {
             Some(p) => {
-                text.push_str(&format!("  outputs     {} (p = {p:.3}, permutation test over all inputs)\n", verdict(p)))
+                text.push_str(&format!(
+                    "  outputs     {} (p = {p:.3}, permutation test over all inputs)\n",
+                    verdict(p)
+                ));
+            }
+            None if is_commit => {}
+            None if measured.settings.iter().all(|one| one.distribution.compiled() > 1) => {
+                text.push_str("  outputs     no two programs were seen to differ: nothing to test\n");
             }
             None => text.push_str("  outputs     fewer than two programs of each run: nothing to compare\n"),
         }
     }
-    Output::data(&printable(&text));
+    let Some(before) = &measured.before else { return text };
+    if let Some(alike) = before.alike {
+        text.push_str(&format!(
+            "  behaviour   {} of {} that pass now do as the code at {} does, on every input that was run\n              \
+             ({}; 95% interval {} to {})\n",
+            alike.same,
+            alike.of,
+            before.label,
+            percent(alike.same as f64 / alike.of as f64),
+            percent(alike.low),
+            percent(alike.high)
+        ));
+    }
+    for note in told(measured, before) {
+        text.push_str(&format!("  {note}\n"));
+    }
+    text
+}
+
+/// What draws were held against.
+fn headed(before: &Before) -> String {
+    let Before { label, made, model, counts: (drawn, passed), clusters, .. } = before;
+    let sizes: Vec<String> = clusters.iter().map(ToString::to_string).collect();
+    let by = model.as_ref().map(|model| format!(", {model}")).unwrap_or_default();
+    let what = match &before.commit {
+        Some(_) => format!("{label} ({made}{by})"),
+        None => format!("what the ledger has until {label} (the last of {made}{by})"),
+    };
+    match (drawn, before.commit.is_some()) {
+        (0, _) => format!("\ncompared with {what}:\n"),
+        (_, true) if !sizes.is_empty() => {
+            let sizes = sizes.join(", ");
+            format!("\ncompared with {what}, where {passed} of {drawn} passed, in groups of {sizes}:\n")
+        }
+        _ => format!("\ncompared with {what}, where {passed} of {drawn} passed:\n"),
+    }
+}
+
+/// What has to be known before a difference is put down to the model.
+fn told(measured: &Measured, before: &Before) -> Vec<String> {
+    let label = &before.label;
+    let mut notes = Vec::new();
+    for changed in &before.changed {
+        notes.push(match changed {
+            Changed::Spec => {
+                "the spec was another one then: a difference may be the spec's, and not the model's".to_owned()
+            }
+            Changed::Prompt if before.commit.is_some() => {
+                "the prompt was another one then (a template or a spec that it shows): a difference may be its doing"
+                    .to_owned()
+            }
+            Changed::Prompt => {
+                "the prompt was another one then: the spec or its template changed, and a difference may be their doing"
+                    .to_owned()
+            }
+            Changed::Model => {
+                let now = measured.settings.last().map_or("another", |setting| setting.model.as_str());
+                format!("the model is another one: {} then, {now} now", before.model.as_deref().unwrap_or("unknown"))
+            }
+            Changed::Parameters => "it was sampled in another way then (temperature, top_p or max_tokens)".to_owned(),
+        });
+    }
+    if before.counts.0 > 0 && !before.fixed {
+        notes.push(match before.commit {
+            Some(_) => {
+                format!("the build at {label} drew until it had enough: its pass rate is no measurement, and p a hint")
+            }
+            None => "some of those draws are of builds that ended when they had enough: p is a hint".to_owned(),
+        });
+    }
+    if measured.settings.last().is_some_and(|setting| setting.model.split(", ").any(|one| one.starts_with("replay/"))) {
+        notes.push("replay gives what was recorded: its completions are no fresh draws".to_owned());
+    }
+    notes.extend(before.notes.iter().cloned());
+    notes
 }
 
 /// One distribution in words.
@@ -222,14 +331,15 @@ fn table(spec: &str, settings: &[Setting]) -> String {
             percent(measured.passed() as f64 / measured.drawn().max(1) as f64),
             format!("{} to {}", percent(low), percent(high)),
             measured.groups(true).len().to_string(),
-            measured.spread().map_or("-".to_owned(), |spread| format!("{:.2}", spread.entropy_corrected)),
+            measured
+                .spread()
+                .map_or("-".to_owned(), |spread| format!("{:.2}", spread.entropy_corrected.max(0.0) + 0.0)),
             format!("{tokens:.0}"),
             of_pass.map_or("-".to_owned(), |tokens| format!("{tokens:.0}")),
         ]);
     }
     let mut text = format!("{spec}\n{}", columns(&rows, 1, 0));
     text.push_str("entropy: of the behaviours of those that pass, in bits, with what was not seen allowed for\n");
-    text.push_str(&advice(settings));
     text
 }
 
@@ -277,8 +387,15 @@ fn telling(measured: &Measured) -> String {
             text.push_str(if several {
                 ", with the samples that do so in each setting:\n"
             } else {
-                ", with how many samples do so (how many of them pass):\n"
+                ", with how many samples do so (how many of them pass)"
             });
+            match (&measured.before, several) {
+                (Some(before), false) if measured.telling.iter().any(|one| one.committed.is_some()) => {
+                    text.push_str(&format!("; *: what the code at {} does:\n", before.label));
+                }
+                (_, false) => text.push_str(":\n"),
+                _ => {}
+            }
         }
         text.push_str(&format!("  {}\n", one.call));
         text.push_str(&outcomes(one, several));
@@ -298,17 +415,20 @@ fn telling(measured: &Measured) -> String {
 }
 
 fn outcomes(telling: &Telling, several: bool) -> String {
-    let mut outcomes: Vec<&(Outcome, Vec<(usize, usize)>)> = telling.outcomes.iter().collect();
-    outcomes.retain(|(_, counts)| counts.iter().any(|(all, _)| *all > 0));
-    outcomes.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.iter().map(|(all, _)| *all).sum::<usize>()));
-    let line = |(outcome, counts): &(Outcome, Vec<(usize, usize)>)| {
+    let count = |at: &usize| telling.outcomes[*at].1.iter().map(|(all, _)| *all).sum::<usize>();
+    let mut order: Vec<usize> = (0..telling.outcomes.len()).collect();
+    order.retain(|at| count(at) > 0 || telling.committed == Some(*at));
+    order.sort_by_key(|at| std::cmp::Reverse(count(at)));
+    let line = |at: usize| {
+        let (outcome, counts) = &telling.outcomes[at];
         let counts = match several {
             true => counts.iter().map(|(all, _)| all.to_string()).collect::<Vec<_>>().join(" / "),
             false => counts.iter().map(|(all, passing)| format!("{all} ({passing})")).collect(),
         };
-        format!("    {counts:>10}  {}\n", outcome.text)
+        let mark = if telling.committed == Some(at) { " *" } else { "" };
+        format!("    {counts:>10}  {}{mark}\n", outcome.text)
     };
-    outcomes.into_iter().map(line).collect()
+    order.into_iter().map(line).collect()
 }
 
 fn percent(share: f64) -> String {

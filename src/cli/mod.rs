@@ -240,24 +240,14 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
                 session.options.jobs = usize::from(jobs);
             }
             let vary = args.vary.as_deref().map(measure::vary).transpose()?;
-            let asked = driver::Measuring { against: args.against.clone(), vary };
+            let against = args.against.as_deref().map(driver::Against::read).transpose()?;
+            let asked = driver::Measuring { against, vary };
             let measured = driver::measure(&mut session, &args.spec, &asked, &directory(&cli.global)?).await?;
             measure::print(&measured, output);
             Ok(ExitCode::Done)
         }
         Command::Clarify(args) => clarify::clarify(cli, args, output).await,
-        Command::Strength(args) => {
-            let mut session = session(cli, output, None)?;
-            session.options.no_cache = args.no_cache;
-            if let Some(jobs) = args.jobs {
-                session.options.jobs = usize::from(jobs);
-            }
-            let (from, most) = (directory(&cli.global)?, usize::from(args.mutants));
-            let strength = driver::strength(&mut session, &args.spec, most, args.seed, &from).await?;
-            strength::print(&strength, output);
-            let is_denied = args.deny_missed && strength.count(driver::Fate::Missed) > 0;
-            Ok(if is_denied { ExitCode::Test } else { ExitCode::Done })
-        }
+        Command::Strength(args) => strength::strength(cli, args, output).await,
         Command::Regen(args) => {
             let mut session = session(cli, output, Some(&args.sampling))?;
             review::regen(&mut session, args, &directory(&cli.global)?, output).await

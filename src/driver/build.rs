@@ -6,19 +6,18 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::agree::{self, Agreement};
-use super::draw::{self, DrawError, Sample, Samples};
-use super::log::Log;
+use super::draw::{Sample, Samples};
 use super::propose::{self, Proposing};
-use super::purse::{Caps, Purse};
+use super::ready::{Drawing, Ready};
 use super::repair::{Node, Step};
 use super::specs::{self, Loaded};
-use super::{Session, Summary, orphans, sign, stop, tell};
+use super::{Session, Summary, orphans, sign, stop};
 use crate::candidate::{self, Candidate};
 use crate::digest;
 use crate::error::{Error, ExitCode};
 use crate::event::{Event, Finished, Status};
 use crate::freeze::{self, ArtifactInput, FileText, Freshness, Inputs, Module};
-use crate::ledger::{Ended, Ending, Phase, Start};
+use crate::ledger::{Ended, Ending, Phase};
 use crate::model::{Finish, ModelError};
 use crate::options::Plan;
 use crate::prompt::Prompt;
@@ -417,88 +416,19 @@ pub(super) async fn build_one(
     if let Some(error) = session.options.max_entropy.and_then(|_| agree::needs_all(plan.stop)) {
         return Err(error);
     }
-    let prompt = specs::render_prompt(session, loaded, all)?;
-    let models = session.models_for(&plan.models).await?;
-    let names: Vec<String> = models.iter().map(|model| model.identity().to_string()).collect();
-    let uses = used_sources(session, spec, all)?;
-    let validator = session.validator()?;
-    let checks = {
-        let (validator, spec) = (validator.clone(), spec.clone());
-        let prepared = tokio::task::spawn_blocking(move || validator.prepare(&spec, &uses)).await;
-        Arc::new(prepared.expect("preparing does not panic")?)
-    };
+    let ready = Ready::new(session, loaded, all, &plan, spec).await?;
     let run = format!("{}-{}", spec.name, unix_now());
-    let identities: Vec<_> = models.iter().map(|model| model.identity()).collect();
     let mut afresh = session.options.no_cache;
+    let mut artifact = None;
     if let Aim::Proposal(proposing) = aim {
-        (plan.parameters, afresh) = proposing.parameters(session, &plan, &prompt, &identities);
+        (plan.parameters, afresh) = proposing.parameters(session, &plan, &ready.prompt, &ready.identities());
+        artifact = proposing.candidate();
     }
-    let start = Start {
-        spec: &spec.name,
-        run: &run,
-        inputs: &target.inputs,
-        checks: checks.digest(),
-        wanted: plan.samples,
-        phase: Phase::Fresh,
-        prompt: &prompt,
-        parameters: &plan.parameters,
-        models: &identities,
-        afresh,
-    };
-    let prices = session.options.prices();
-    let is_paid = !identities.iter().all(|identity| prices.are_nothing(identity));
-    let caps = Caps::of(&plan);
-    let mut log = Log::begin(session, &start, is_paid || caps.has_day())?;
-    let noter = session.tell.clone();
-    let purse = Purse::new(caps, prices, log.place(), move |note| tell(&noter, Event::Warning(note)));
-    let purse = Arc::new(purse);
-    if let Err(error) = purse.check(&identities) {
-        log.end(&Ending::default());
-        return Err(error.into());
-    }
-    log.pay_from(purse.clone());
-    session.tell(Event::Started { spec: spec.name.clone(), samples: plan.samples, model: names.join(", ") });
     let started_on = unix_now();
-    let job = draw::Job {
-        spec,
-        prompt: &prompt,
-        templates: &session.templates,
-        models: &models,
-        parameters: &plan.parameters,
-        samples: plan.samples,
-        repairs: plan.repairs,
-        stop: plan.stop,
-        budget: &plan.budget,
-        purse: &purse,
-        validator: &validator,
-        checks: &checks,
-        jobs: session.options.jobs,
-        artifact: match aim {
-            Aim::Artifact(_) => None,
-            Aim::Proposal(proposing) => proposing.candidate(),
-        },
-    };
-    let teller = session.tell.clone();
-    let drawn = draw::draw(&job, &mut log, &session.interrupt, &mut |event| tell(&teller, event)).await;
-    purse.close();
-    if let Some(problem) = log.take_problem() {
-        session.tell(Event::Warning(problem));
-    }
-    let samples = match drawn {
-        Ok(samples) => samples,
-        Err(DrawError::Interrupted) => return Err(Error::interrupted()),
-        Err(error) => {
-            log.end(&Ending::default());
-            return Err(match error {
-                DrawError::Model(error) => Error::from(error),
-                DrawError::Validate(error) => Error::from(error),
-                DrawError::Ledger(error) => Error::from(error),
-                DrawError::Prompt(error) => Error::from(error),
-                DrawError::Interrupted => unreachable!("it was returned"),
-            });
-        }
-    };
-
+    let (inputs, phase) = (target.inputs.as_str(), Phase::Fresh);
+    let drawing = Drawing { spec, run: &run, inputs, phase, plan: &plan, afresh, artifact };
+    let (samples, mut log) = drawing.draw(session, &ready).await?;
+    let Ready { prompt, models, names, validator, checks } = ready;
     let committed = committed(session, spec);
     let engine = (&validator, &checks);
     let agreement = match agree::agreement(session, engine, &samples, committed.as_ref(), plan.stop).await {

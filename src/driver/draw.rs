@@ -659,7 +659,7 @@ fn named(candidate: Candidate) -> (Candidate, Program) {
 }
 
 /// What the ledger knows a prompt by.
-fn digest(prompt: &Prompt) -> String {
+pub(super) fn digest(prompt: &Prompt) -> String {
     sha256(serde_json::to_string(prompt).expect("a prompt holds only strings"))
 }
 

@@ -7,26 +7,28 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::draw::{self, DrawError, Sample, Samples};
-use super::log::Log;
-use super::purse::{Caps, Purse};
+use super::against::{self, Against, Before};
+use super::draw::{Sample, Samples};
+use super::ready::{Drawing, Ready};
 use super::specs::{self, Loaded};
-use super::{Session, build, tell};
+use super::{Session, build};
 use crate::behaviour::{self, Behaviours, Coverage, Outcome};
 use crate::candidate::Candidate;
 use crate::error::{Error, ExitCode};
 use crate::event::Event;
-use crate::ledger::{Ending, Phase, Start};
+use crate::ledger::{Ending, Phase};
 use crate::measure::{Distribution, Draw, Drift};
 use crate::options::Plan;
+use crate::prompt::Prompt;
 use crate::spec::{Spec, Stop};
 use crate::validate::{Checks, Program, Validator};
+use crate::verdict::Verdict;
 
 /// What to measure.
 #[derive(Debug, Clone, Default)]
 pub struct Measuring {
-    /// The model to hold the first setting against.
-    pub against: Option<String>,
+    /// What to hold the first setting against.
+    pub against: Option<Against>,
     /// The factor to vary, with its values.
     pub vary: Option<(Factor, Vec<String>)>,
 }
@@ -70,6 +72,8 @@ pub struct Telling {
     pub call: String,
     /// What draws do there, each with how many of them, by setting: of all that run, and of those that pass.
     pub outcomes: Vec<(Outcome, Vec<(usize, usize)>)>,
+    /// Which of these the code of the commit does, where draws are held against one.
+    pub committed: Option<usize>,
 }
 
 /// What was measured.
@@ -83,8 +87,10 @@ pub struct Measured {
     pub telling: Vec<Telling>,
     /// What was tried to find them; `None` where there are not two programs that compile.
     pub coverage: Option<Coverage>,
-    /// How the second setting compares with the first, where that was asked for.
+    /// How the second setting compares with the first, where that was asked for; or what was drawn with a commit.
     pub drift: Option<Drift>,
+    /// What fresh draws were held against, where that is no model.
+    pub before: Option<Before>,
 }
 
 /// Independent draws, judged.
@@ -93,6 +99,7 @@ pub(super) struct Independent {
     pub(super) models: String,
     pub(super) validator: Arc<Validator>,
     pub(super) checks: Arc<Checks>,
+    pub(super) prompt: Prompt,
 }
 
 /// Measures a spec.
@@ -103,6 +110,10 @@ pub async fn measure(session: &mut Session, named: &str, asked: &Measuring, from
     }
     let loaded = all.last().expect("a spec that was named was loaded or is invalid").clone();
     let name = loaded.spec.name.clone();
+    if let Some(against @ (Against::Revision(_) | Against::Date(..))) = &asked.against {
+        let plan = independent_plan(session, &loaded.spec);
+        return against::measure(session, (&loaded, &all), plan, against).await;
+    }
     let mut settings = Vec::new();
     let mut drawn: Vec<Independent> = Vec::new();
     for (label, plan, spec) in plans(session, &loaded, asked)? {
@@ -110,22 +121,14 @@ pub async fn measure(session: &mut Session, named: &str, asked: &Measuring, from
             session.tell(Event::Note(format!("{name}: {label}")));
         }
         let one = independent(session, &loaded, &all, &plan, &spec).await?;
-        let (model, temperature) = (one.models.clone(), plan.parameters.temperature);
-        let replayed = one.samples.list.iter().filter(|sample| sample.replayed).count();
-        let lost = plan.samples - one.samples.list.len();
-        if lost > 0 {
-            let why = one.samples.spent.clone().unwrap_or_else(|| "they could not be drawn".to_owned());
-            session.tell(Event::Warning(format!("{lost} of {} samples are missing: {why}", plan.samples)));
-        }
-        let distribution = Distribution::new(Vec::new());
-        settings.push(Setting { label, model, temperature, lost, replayed, distribution });
+        settings.push(setting(session, label, &plan, &one));
         drawn.push(one);
     }
     let each: Vec<&[Sample]> = drawn.iter().map(|one| one.samples.list.as_slice()).collect();
     let (validator, checks) = (drawn[0].validator.clone(), drawn[0].checks.clone());
     let run = run(session, validator, checks, &each).await?;
     for (setting, samples) in settings.iter_mut().zip(&each) {
-        setting.distribution = Distribution::new(samples.iter().map(|sample| draw_of(sample, &run)).collect());
+        setting.distribution = distribution(samples, &run);
     }
     let telling = run.telling(&each);
     let drift = match (&asked.against, settings.as_slice()) {
@@ -137,17 +140,43 @@ pub async fn measure(session: &mut Session, named: &str, asked: &Measuring, from
         _ => None,
     };
     let coverage = (run.found.programs.len() > 1).then_some(run.found.coverage);
-    Ok(Measured { spec: name, settings, telling, coverage, drift })
+    Ok(Measured { spec: name, settings, telling, coverage, drift, before: None })
+}
+
+/// How to draw what none hangs on another: what ends early, or is repaired, is no measurement.
+fn independent_plan(session: &Session, spec: &Spec) -> Plan {
+    Plan { stop: Stop::All, repairs: 0, ..session.options.plan(spec) }
+}
+
+/// What was drawn under a setting, before it is known what programs do; says which draws are missing.
+pub(super) fn setting(session: &Session, label: String, plan: &Plan, drawn: &Independent) -> Setting {
+    let list = &drawn.samples.list;
+    let lost = plan.samples - list.len();
+    if lost > 0 {
+        let why = drawn.samples.spent.clone().unwrap_or_else(|| "they could not be drawn".to_owned());
+        session.tell(Event::Warning(format!("{lost} of {} samples are missing: {why}", plan.samples)));
+    }
+    Setting {
+        label,
+        model: drawn.models.clone(),
+        temperature: plan.parameters.temperature,
+        lost,
+        replayed: list.iter().filter(|sample| sample.replayed).count(),
+        distribution: Distribution::new(Vec::new()),
+    }
+}
+
+/// What draws say, their programs having run on the same inputs.
+pub(super) fn distribution(samples: &[Sample], run: &Run) -> Distribution {
+    Distribution::new(samples.iter().map(|sample| draw_of(sample, run)).collect())
 }
 
 /// The settings to draw from: what is special about each, how to sample, and the spec that its prompt is made from.
 fn plans(session: &Session, loaded: &Loaded, asked: &Measuring) -> Result<Vec<(String, Plan, Arc<Spec>)>, Error> {
     let spec = &loaded.spec;
-    let mut plan = session.options.plan(spec);
-    // What ends early, or is repaired, is no measurement.
-    (plan.stop, plan.repairs) = (Stop::All, 0);
+    let plan = independent_plan(session, spec);
     let mut plans = Vec::new();
-    if let Some(model) = &asked.against {
+    if let Some(Against::Model(model)) = &asked.against {
         let own = if plan.models.is_empty() { "as configured".to_owned() } else { plan.models.join(", ") };
         plans.push((own, plan.clone(), spec.clone()));
         plans.push((model.clone(), Plan { models: vec![model.clone()], ..plan }, spec.clone()));
@@ -221,90 +250,26 @@ pub(super) async fn independent(
     if mistakes.iter().any(crate::spec::Diagnostics::has_errors) {
         return Err(Error::spec(mistakes));
     }
-    let prompt = specs::render_prompt(session, &Loaded { spec: shaped.clone(), ..loaded.clone() }, all)?;
-    let models = session.models_for(&plan.models).await?;
-    let uses = build::used_sources(session, spec, all)?;
-    let validator = session.validator()?;
-    let checks = {
-        let (validator, spec) = (validator.clone(), spec.clone());
-        tokio::task::spawn_blocking(move || validator.prepare(&spec, &uses)).await.expect("preparing does not panic")?
-    };
-    let checks = Arc::new(checks);
-    let identities: Vec<_> = models.iter().map(|model| model.identity()).collect();
-    let names = identities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let ready = Ready::new(session, loaded, all, plan, shaped).await?;
     let target = build::target(session, loaded)?;
     let run = format!("{}-measure-{}", spec.name, crate::provenance::rfc3339(build::unix_now()));
-    let start = Start {
-        spec: &spec.name,
-        run: &run,
-        inputs: &target.inputs,
-        checks: checks.digest(),
-        wanted: plan.samples,
-        phase: Phase::Measure,
-        prompt: &prompt,
-        parameters: &plan.parameters,
-        models: &identities,
-        afresh: session.options.no_cache,
-    };
-    let prices = session.options.prices();
-    let is_paid = !identities.iter().all(|identity| prices.are_nothing(identity));
-    let caps = Caps::of(plan);
-    let mut log = Log::begin(session, &start, is_paid || caps.has_day())?;
-    let noter = session.tell.clone();
-    let purse = Arc::new(Purse::new(caps, prices, log.place(), move |note| tell(&noter, Event::Warning(note))));
-    if let Err(error) = purse.check(&identities) {
-        log.end(&Ending::default());
-        return Err(error.into());
-    }
-    log.pay_from(purse.clone());
-    session.tell(Event::Started { spec: spec.name.clone(), samples: plan.samples, model: names.clone() });
-    let job = draw::Job {
-        spec,
-        prompt: &prompt,
-        templates: &session.templates,
-        models: &models,
-        parameters: &plan.parameters,
-        samples: plan.samples,
-        repairs: 0,
-        stop: Stop::All,
-        budget: &plan.budget,
-        purse: &purse,
-        validator: &validator,
-        checks: &checks,
-        jobs: session.options.jobs,
-        artifact: None,
-    };
-    let teller = session.tell.clone();
-    let drawn = draw::draw(&job, &mut log, &session.interrupt, &mut |event| tell(&teller, event)).await;
-    purse.close();
-    if let Some(problem) = log.take_problem() {
-        session.tell(Event::Warning(problem));
-    }
-    let count = |samples: &Samples, wanted: fn(&crate::verdict::Verdict) -> bool| {
-        samples.list.iter().filter(|sample| wanted(&sample.verdict)).count()
-    };
-    log.end(&match &drawn {
-        Ok(samples) => Ending {
-            sampled: samples.list.len(),
-            parsed: count(samples, crate::verdict::Verdict::conforms),
-            compiled: count(samples, crate::verdict::Verdict::compiles),
-            passed: count(samples, crate::verdict::Verdict::is_pass),
-            ..Ending::default()
-        },
-        Err(_) => Ending::default(),
+    let (inputs, phase, afresh) = (target.inputs.as_str(), Phase::Measure, session.options.no_cache);
+    let drawing = Drawing { spec, run: &run, inputs, phase, plan, afresh, artifact: None };
+    let (samples, mut log) = drawing.draw(session, &ready).await?;
+    let count = |wanted: fn(&Verdict) -> bool| samples.list.iter().filter(|sample| wanted(&sample.verdict)).count();
+    log.end(&Ending {
+        sampled: samples.list.len(),
+        parsed: count(Verdict::conforms),
+        compiled: count(Verdict::compiles),
+        passed: count(Verdict::is_pass),
+        ..Ending::default()
     });
-    let samples = drawn.map_err(|error| match error {
-        DrawError::Model(error) => Error::from(error),
-        DrawError::Validate(error) => Error::from(error),
-        DrawError::Ledger(error) => Error::from(error),
-        DrawError::Prompt(error) => Error::from(error),
-        DrawError::Interrupted => Error::interrupted(),
-    })?;
     if samples.list.is_empty() {
         let why = samples.spent.clone().unwrap_or_else(|| "no sample was drawn".to_owned());
         return Err(Error::new(ExitCode::Budget, format!("`{}`: {why}", spec.name)));
     }
-    Ok(Independent { samples, models: names, validator, checks })
+    let Ready { prompt, names, validator, checks, .. } = ready;
+    Ok(Independent { samples, models: names.join(", "), validator, checks, prompt })
 }
 
 /// Most inputs that the test on outputs looks at.
@@ -387,7 +352,7 @@ impl Run {
         self.found.clusters.iter().position(|cluster| cluster.contains(&place))
     }
 
-    fn telling(&self, each: &[&[Sample]]) -> Vec<Telling> {
+    pub(super) fn telling(&self, each: &[&[Sample]]) -> Vec<Telling> {
         let places: Vec<Vec<(Option<usize>, bool)>> = each
             .iter()
             .map(|samples| samples.iter().map(|sample| (self.place(sample), sample.verdict.is_pass())).collect())
@@ -402,13 +367,13 @@ impl Run {
                 places.iter().map(count).collect::<Vec<_>>()
             };
             let outcomes = split.outcomes.iter().enumerate().map(|(class, outcome)| (outcome.clone(), of(class)));
-            Telling { call: split.call.clone(), outcomes: outcomes.collect() }
+            Telling { call: split.call.clone(), outcomes: outcomes.collect(), committed: None }
         };
         self.found.splits.iter().map(telling).collect()
     }
 
     /// For each input, what the draws of either side do there.
-    fn outcomes(&self, one: &[Sample], other: &[Sample]) -> Vec<(Vec<usize>, Vec<usize>)> {
+    pub(super) fn outcomes(&self, one: &[Sample], other: &[Sample]) -> Vec<(Vec<usize>, Vec<usize>)> {
         let places = |samples: &[Sample]| samples.iter().filter_map(|sample| self.place(sample)).collect::<Vec<_>>();
         let (one, other) = (places(one), places(other));
         let split: Vec<_> = self.found.observations.iter().filter(|observation| observation.is_split()).collect();

@@ -1,6 +1,7 @@
 //! The driver owns the order of the stages. It emits events and returns what came of it; it never prints.
 
 mod adopt;
+mod against;
 mod agree;
 mod ask;
 mod build;
@@ -19,6 +20,7 @@ mod orphans;
 mod propose;
 mod pen;
 mod purse;
+mod ready;
 mod regen;
 mod repair;
 mod revert;
@@ -27,10 +29,12 @@ mod specs;
 mod stop;
 mod strength;
 mod structure;
+mod suggest;
 mod validate;
 mod verify;
 
 pub use adopt::{Adopted, adopt};
+pub use against::{Against, Alike, Before, Changed};
 pub use build::build;
 pub use clarify::{Answer, Answered, Asker, Clarified, Clarifying, Posed, clarify};
 pub use decide::{Waiting, accept, add_example, forget, reject, waiting};
@@ -45,8 +49,9 @@ pub use regen::{regen, resample};
 pub use revert::{Reverted, revert};
 pub use sign::{Signed, public_key, sign};
 pub use specs::{Found, Loaded, LoadedComponent, check, load, load_specs, render_prompt};
-pub use strength::{Fate, Share, Strength, Tried, strength};
+pub use strength::{Fate, Share, Strength, Tried, Trying, strength};
 pub use structure::Structure;
+pub use suggest::{Added, Adding, Beside, Judge, Opinion, Put, Rival, Suggestion};
 pub use validate::{Judging, validate};
 pub use verify::{Replayed, replay, verify};
 

@@ -218,6 +218,12 @@ fn cannot(what: &str) -> Refused {
     Refused::No(format!("{what} can't be put into the file without touching the rest of it"))
 }
 
+/// An example as lines of YAML, as they would stand in this text; none where they can't.
+pub(super) fn lines(text: &str, stem: &str, example: &Example) -> Vec<String> {
+    let new = spec::with_example(text, stem, example, None);
+    new.map(|new| added(text, &new)).unwrap_or_default()
+}
+
 /// The lines of a text that are not in the one before.
 fn added(old: &str, new: &str) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());

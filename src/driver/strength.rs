@@ -1,23 +1,24 @@
 //! `llmc strength`: how much a spec's own checks pin down.
 //!
 //! The artifact is changed in one small way at a time, and the checks judge each of these mutants; all of them are
-//! compiled together. One that passes shows what the checks leave open. Candidates that were sampled and rejected are
-//! mutants of nature. No model is asked.
+//! compiled together. One that passes shows what the checks leave open, and `suggest` looks for an example that catches
+//! it. Candidates that were sampled and rejected are mutants of nature. No model is asked.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::specs::{self, Loaded};
+use super::suggest::{self, Adding, Beside, Engine, Found, Natural, Rival, Suggestion};
 use super::{Session, build};
+use crate::behaviour::Coverage;
 use crate::candidate::{self, Candidate, Mutant};
 use crate::error::{Error, ExitCode};
 use crate::ledger::Ledger;
 use crate::model::sampling::Rng;
 use crate::sandbox::Limits;
 use crate::stats;
-use crate::validate::{Checks, Judged, Program, Queue, Supply};
+use crate::validate::{Checks, Judged, Program, Queue, Supply, Validator};
 use crate::verdict::{Outcome, Verdict};
 use crate::workspace::paths;
 
@@ -64,6 +65,8 @@ pub struct Tried {
     pub fate: Fate,
     /// The checks that fail with it, by their places in [`Strength::checks`].
     pub by: Vec<usize>,
+    /// Of one that is missed: what it does on inputs that the checks do not try.
+    pub beside: Option<Beside>,
 }
 
 /// How much one check does.
@@ -82,7 +85,7 @@ pub struct Share {
 }
 
 /// How much a spec's checks pin down.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Strength {
     /// The spec.
     pub spec: String,
@@ -96,6 +99,16 @@ pub struct Strength {
     pub checks: Vec<Share>,
     /// Rejected candidates of the last build: distinct programs that compile and fail a check.
     pub rejected: usize,
+    /// Programs of the last build that pass every check and do something else than the artifact.
+    pub rivals: Vec<Rival>,
+    /// Examples that catch what is missed, the most telling first.
+    pub suggestions: Vec<Suggestion>,
+    /// What was tried to tell those that pass from the artifact; `None` where there are none.
+    pub coverage: Option<Coverage>,
+    /// The spec's path in the workspace.
+    pub spec_path: String,
+    /// Whether examples were added to the spec's file.
+    pub written: bool,
 }
 
 impl Strength {
@@ -104,10 +117,15 @@ impl Strength {
         self.mutants.iter().filter(|tried| tried.fate == fate).count()
     }
 
-    /// Caught mutants, of those that compile.
+    /// Missed mutants that are likely the same program as the artifact: no check can tell them apart.
+    pub fn equivalent(&self) -> usize {
+        self.mutants.iter().filter(|tried| matches!(tried.beside, Some(Beside::LikelyEquivalent(_)))).count()
+    }
+
+    /// Caught mutants, of those that compile and are not likely the same program as the artifact.
     pub fn score(&self) -> (usize, usize) {
         let caught = self.count(Fate::Caught) + self.count(Fate::TimedOut);
-        (caught, caught + self.count(Fate::Missed))
+        (caught, caught + self.count(Fate::Missed) - self.equivalent())
     }
 
     /// The 95 % interval of the score, should the mutants tried stand for all: Wilson's.
@@ -117,17 +135,22 @@ impl Strength {
     }
 }
 
+/// What to find out.
+#[derive(Clone)]
+pub struct Trying {
+    /// Most mutants that are tried.
+    pub most: usize,
+    /// Which, where there are more.
+    pub seed: u64,
+    /// What becomes of the examples that are suggested.
+    pub adding: Adding,
+}
+
 /// Where the line of a mutant is in the artifact's file: below its first line.
 const HEADER: usize = 1;
 
-/// Finds out how much the checks of a spec pin down, with at most so many mutants.
-pub async fn strength(
-    session: &mut Session,
-    named: &str,
-    most: usize,
-    seed: u64,
-    from: &Path,
-) -> Result<Strength, Error> {
+/// Finds out how much the checks of a spec pin down.
+pub async fn strength(session: &mut Session, named: &str, asked: &Trying, from: &Path) -> Result<Strength, Error> {
     let (specs, mistakes) = specs::load_specs(session, &[named.to_owned()], from)?;
     if !mistakes.is_empty() {
         return Err(Error::spec(mistakes));
@@ -142,36 +165,20 @@ pub async fn strength(
             .expect("mutating does not panic")
     };
     let of = all.len();
-    let mutants = chosen(all, most, seed);
-    let rejected = rejected(session, name)?;
+    let mutants = chosen(all, asked.most, asked.seed);
+    let natural = natural(session, name)?;
     let uses = build::used_sources(session, &loaded.spec, &specs)?;
     // A mutant that runs into an endless loop is found out in a second.
     let limits = Limits { cpu: Duration::from_secs(1), wall: Duration::from_secs(10), output: 1 << 20, ..Limits::RUN };
     let validator = Arc::new(session.new_validator()?.limits(Limits::COMPILE, limits));
     let checks = {
-        let (validator, spec) = (validator.clone(), loaded.spec.clone());
+        let (validator, spec, uses) = (validator.clone(), loaded.spec.clone(), uses.clone());
         tokio::task::spawn_blocking(move || validator.prepare(&spec, &uses)).await.expect("preparing does not panic")?
     };
     let checks = Arc::new(checks);
-    let mut queue = Queue::new(validator, checks.clone(), session.options.jobs);
-    queue.submit(0, artifact);
-    for (at, candidate) in mutants.iter().map(|mutant| &mutant.candidate).chain(&rejected).enumerate() {
-        queue.submit(at + 1, candidate.clone());
-    }
-    queue.supply(Supply::Ended);
-    let mut judged: Vec<Option<Judged>> = Vec::new();
-    judged.resize_with(1 + mutants.len() + rejected.len(), || None);
-    loop {
-        let next = tokio::select! {
-            next = queue.next() => next,
-            () = session.interrupt.wait() => return Err(Error::interrupted()),
-        };
-        let Some(next) = next else { break };
-        let next = next?;
-        let at = next.id;
-        judged[at] = Some(next);
-    }
-    let mut judged = judged.into_iter().map(|one| one.expect("every candidate was judged"));
+    let candidates = std::iter::once(&artifact).chain(mutants.iter().map(|mutant| &mutant.candidate));
+    let candidates = candidates.chain(natural.iter().map(|one| &one.candidate)).cloned().collect();
+    let mut judged = judge(session, &validator, &checks, candidates).await?.into_iter();
     let own = judged.next().expect("the artifact was judged");
     if !own.verdict.is_pass() {
         let code = own.verdict.code.unwrap_or_default();
@@ -185,15 +192,63 @@ pub async fn strength(
     for mutant in mutants {
         let Judged { verdict, insight, .. } = judged.next().expect("every mutant was judged");
         let mutant = Mutant { line: mutant.line + HEADER, ..mutant };
-        tried.push(Tried { mutant, fate: Fate::of(&verdict), by: insight.failed });
+        tried.push(Tried { mutant, fate: Fate::of(&verdict), by: insight.failed, beside: None });
     }
-    tried.sort_by_key(|tried| tried.mutant.line);
-    let natural: Vec<Judged> = judged
-        .filter(|one| one.verdict.compiles() && !one.verdict.is_pass() && !one.insight.failed.is_empty())
-        .collect();
-    let shares = shares(&checks, &tried, &natural);
-    let (spec, path) = (name.clone(), paths::code(name));
-    Ok(Strength { spec, path, mutants: tried, of, checks: shares, rejected: natural.len() })
+    tried.sort_by_key(|tried| (tried.mutant.line, tried.mutant.column));
+    let own = Program::of(&artifact).to_string();
+    let (mut rejected, mut passing): (Vec<Judged>, Vec<Natural>) = (Vec::new(), Vec::new());
+    for (one, natural) in judged.zip(natural) {
+        if one.verdict.is_pass() && natural.program != own {
+            passing.push(natural);
+        } else if one.verdict.compiles() && !one.verdict.is_pass() && !one.insight.failed.is_empty() {
+            rejected.push(one);
+        }
+    }
+    let shares = shares(&checks, &tried, &rejected);
+    let engine = Engine { validator, checks, uses };
+    let found = suggest::suggest(session, &loaded, &engine, &artifact, &mut tried, &passing).await?;
+    let Found { mut suggestions, rivals, coverage } = found;
+    let written = suggest::add(session, &loaded, &specs, &engine, &artifact, &mut suggestions, &asked.adding).await?;
+    Ok(Strength {
+        spec: name.clone(),
+        path: paths::code(name),
+        mutants: tried,
+        of,
+        checks: shares,
+        rejected: rejected.len(),
+        rivals,
+        suggestions,
+        coverage,
+        spec_path: loaded.path,
+        written,
+    })
+}
+
+/// Judges candidates, all together; in their order.
+pub(super) async fn judge(
+    session: &Session,
+    validator: &Arc<Validator>,
+    checks: &Arc<Checks>,
+    candidates: Vec<Candidate>,
+) -> Result<Vec<Judged>, Error> {
+    let mut queue = Queue::new(validator.clone(), checks.clone(), session.options.jobs);
+    let mut judged: Vec<Option<Judged>> = Vec::new();
+    judged.resize_with(candidates.len(), || None);
+    for (at, candidate) in candidates.into_iter().enumerate() {
+        queue.submit(at, candidate);
+    }
+    queue.supply(Supply::Ended);
+    loop {
+        let next = tokio::select! {
+            next = queue.next() => next,
+            () = session.interrupt.wait() => return Err(Error::interrupted()),
+        };
+        let Some(next) = next else { break };
+        let next = next?;
+        let at = next.id;
+        judged[at] = Some(next);
+    }
+    Ok(judged.into_iter().map(|one| one.expect("every candidate was judged")).collect())
 }
 
 /// The code that is committed, as a candidate.
@@ -222,17 +277,21 @@ fn chosen(mut mutants: Vec<Mutant>, most: usize, seed: u64) -> Vec<Mutant> {
     mutants
 }
 
-/// Candidates of the last build on this machine that compile and fail a check, each program once.
-fn rejected(session: &Session, name: &str) -> Result<Vec<Candidate>, Error> {
+/// Candidates of the last build on this machine that compile, each program once.
+fn natural(session: &Session, name: &str) -> Result<Vec<Natural>, Error> {
     let Some(ledger) = Ledger::open_to_read(&session.workspace.local_path())? else { return Ok(Vec::new()) };
-    let mut known = BTreeSet::new();
-    let recorded = ledger.last_build(name)?.unwrap_or_default().into_iter();
-    let failed =
-        recorded.filter(|one| one.verdict.as_ref().is_some_and(|verdict| verdict.compiles() && !verdict.is_pass()));
-    Ok(failed
-        .filter_map(|one| one.candidate)
-        .filter(|candidate| known.insert(Program::of(candidate).to_string()))
-        .collect())
+    let mut natural: Vec<Natural> = Vec::new();
+    for one in ledger.last_build(name)?.unwrap_or_default() {
+        let Some(candidate) = one.candidate.filter(|_| one.verdict.is_some_and(|verdict| verdict.compiles())) else {
+            continue;
+        };
+        let (program, number) = (Program::of(&candidate).to_string(), one.completion.index + 1);
+        match natural.iter_mut().find(|known| known.program == program) {
+            Some(known) => known.samples.push(number),
+            None => natural.push(Natural { program, candidate, samples: vec![number] }),
+        }
+    }
+    Ok(natural)
 }
 
 fn shares(checks: &Checks, tried: &[Tried], natural: &[Judged]) -> Vec<Share> {

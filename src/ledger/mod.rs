@@ -20,7 +20,7 @@ use rusqlite::{Connection, ErrorCode};
 pub use account::{By, Mean, Old, Spending};
 pub use crossings::{Filter, Keeper, RunSummary};
 pub use file::FILE;
-pub use record::{Ended, Ending, Phase, Record, Recorded, Repair, Start, Stored};
+pub use record::{Earlier, Ended, Ending, Phase, Record, Recorded, Repair, Start, Stored};
 pub use requests::{Put, Taken};
 
 /// Why the ledger can't be used. The text names no folder: `.llmc` is in the workspace.

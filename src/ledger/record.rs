@@ -146,6 +146,23 @@ pub struct Recorded {
     pub verdict: Option<Verdict>,
 }
 
+/// An independent draw that an earlier run made.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    /// The draw.
+    pub completion: Completion,
+    /// The model, as `provider/name`.
+    pub model: String,
+    /// The prompt's digest.
+    pub prompt: String,
+    /// How it was sampled; `None` where this llmc can't read that.
+    pub parameters: Option<Parameters>,
+    /// When it arrived: Unix time in milliseconds.
+    pub arrived: i64,
+    /// Whether the run that drew it ended before all its draws were made, as a build does when it has enough.
+    pub is_early: bool,
+}
+
 /// The record of one build, being written.
 #[derive(Debug)]
 pub struct Record {
@@ -419,6 +436,44 @@ impl Ledger {
                 }
             }
             Ok(false)
+        })
+    }
+
+    /// The independent draws of a spec that arrived until a moment (Unix time in milliseconds), the latest first; at most
+    /// so many.
+    pub fn drawn_until(&self, spec: &str, until: i64, most: usize) -> Result<Vec<Earlier>, LedgerError> {
+        self.with("read", |connection| {
+            let sql = format!(
+                "SELECT m.name, r.prompt, r.parameters, s.arrived,
+                        s.phase = 'fresh' AND (b.finished IS NULL OR b.sampled < b.wanted), {COMPLETION}
+                 FROM samples s JOIN series r ON r.id = s.series JOIN models m ON m.id = r.model
+                 JOIN builds b ON b.id = s.build
+                 WHERE s.spec = ?1 AND s.phase IN ('fresh', 'measure') AND s.arrived <= ?2
+                 ORDER BY s.arrived DESC, s.id DESC LIMIT ?3"
+            );
+            let mut statement = connection.prepare(&sql)?;
+            let rows = statement.query_map(params![spec, until, most], |row| {
+                let (parameters, completion): (String, _) = (row.get(2)?, completion(row, 5)?);
+                let Some(completion) = completion else { return Ok(None) };
+                Ok(Some(Earlier {
+                    completion,
+                    model: row.get(0)?,
+                    prompt: row.get(1)?,
+                    parameters: serde_json::from_str(&parameters).ok(),
+                    arrived: row.get(3)?,
+                    is_early: row.get(4)?,
+                }))
+            })?;
+            let all: Vec<Option<Earlier>> = rows.collect::<rusqlite::Result<_>>()?;
+            Ok(all.into_iter().flatten().collect())
+        })
+    }
+
+    /// When the first independent draw of a spec arrived, in Unix time in milliseconds.
+    pub fn first_draw(&self, spec: &str) -> Result<Option<i64>, LedgerError> {
+        self.with("read", |connection| {
+            let sql = "SELECT min(arrived) FROM samples WHERE spec = ?1 AND phase IN ('fresh', 'measure')";
+            connection.query_row(sql, [spec], |row| row.get(0))
         })
     }
 

@@ -161,6 +161,35 @@ fn two_that_draw_the_same_sample_at_once_both_keep_theirs() {
 }
 
 #[test]
+fn independent_draws_until_a_moment_are_found_and_no_others() {
+    let (_folder, ledger) = ledger();
+    let mut build = begin(&ledger, &key());
+    build.arrived(&[(0, &completion(0)), (0, &completion(1))]).unwrap();
+    build.end(&Ending { ended: Ended::Built, sampled: 2, ..Ending::default() }).unwrap();
+    let other = Key { parameters: Parameters { seed: 2, ..key().parameters }, ..key() };
+    let mut measured = begin(&ledger, &other);
+    measured.arrived(&[(0, &completion(2)), (0, &completion(3))]).unwrap();
+    let connection = ledger.lock();
+    connection
+        .execute_batch(
+            "UPDATE samples SET arrived = 1000 * id; UPDATE samples SET phase = 'measure' WHERE series = 2;
+        UPDATE samples SET phase = 'repair' WHERE id = 2",
+        )
+        .unwrap();
+    drop(connection);
+    let until = |moment: i64, most: usize| -> Vec<(usize, u64, bool)> {
+        let found = ledger.drawn_until("double", moment, most).unwrap();
+        found.into_iter().map(|one| (one.completion.index, one.parameters.unwrap().seed, one.is_early)).collect()
+    };
+    // The latest first; the build wanted four and had enough with two. A repair is no independent draw.
+    assert_eq!(until(4000, 9), [(3, 2, false), (2, 2, false), (0, 1, true)]);
+    assert_eq!(until(4000, 1), [(3, 2, false)]);
+    assert_eq!(until(2999, 9), [(0, 1, true)]);
+    assert!(until(999, 9).is_empty() && ledger.drawn_until("other", 4000, 9).unwrap().is_empty());
+    assert_eq!((ledger.first_draw("double").unwrap(), ledger.first_draw("other").unwrap()), (Some(1000), None));
+}
+
+#[test]
 fn the_last_build_is_shown_with_what_was_replayed_and_what_was_found() {
     let (_folder, ledger) = ledger();
     begin(&ledger, &key()).arrived(&[(0, &completion(1))]).unwrap();

@@ -140,8 +140,42 @@ pub fn g_test_exact(table: [&[usize]; 2]) -> Option<f64> {
     Some(chance.min(1.0))
 }
 
+/// The chance of a difference as large as that between two sets of programs, or larger, were there none: a permutation
+/// test over whole programs. `inputs` holds for each input what the programs of the first and of the second set do there,
+/// as small numbers that name it; the order of the programs is the same for every input.
+///
+/// The statistic is that of [`stratified`]. What a program does on one input hangs on what it does on others, so that a
+/// label moves with all that its program does: permuted input by input, many inputs that tell the same two programs apart
+/// would count as so many witnesses. The p value is exact at any number of programs. With fewer than two on a side nothing
+/// is said: 1.
+pub fn permuted(inputs: &[(Vec<usize>, Vec<usize>)], times: usize, fraction: &mut dyn FnMut() -> f64) -> f64 {
+    let Some((m, n)) = inputs.first().map(|(one, other)| (one.len(), other.len())) else { return 1.0 };
+    if m < 2 || n < 2 || inputs.iter().any(|(one, other)| (one.len(), other.len()) != (m, n)) {
+        return 1.0;
+    }
+    let own: f64 = inputs.iter().map(|(one, other)| distance(one, other)).sum();
+    let pooled: Vec<Vec<usize>> =
+        inputs.iter().map(|(one, other)| one.iter().chain(other).copied().collect()).collect();
+    let mut order: Vec<usize> = (0..m + n).collect();
+    let mut as_large = 0;
+    for _ in 0..times {
+        for at in (1..order.len()).rev() {
+            order.swap(at, ((at + 1) as f64 * fraction()) as usize);
+        }
+        let sum: f64 = pooled
+            .iter()
+            .map(|outcomes| {
+                let of = |places: &[usize]| places.iter().map(|place| outcomes[*place]).collect::<Vec<_>>();
+                distance(&of(&order[..m]), &of(&order[m..]))
+            })
+            .sum();
+        as_large += usize::from(sum >= own - 1e-9);
+    }
+    (1 + as_large) as f64 / (times + 1) as f64
+}
+
 /// The chance of a difference as large as that between two sets of outputs, or larger, were there none: a permutation
-/// test over labels within each input. `inputs` holds for each input the outcomes of the first and of the second set,
+/// test over labels within each input, for outputs that are drawn anew for each input. `inputs` holds for each input the outcomes of the first and of the second set,
 /// as small numbers that name them; `fraction` gives numbers from 0 (with) to 1 (without).
 ///
 /// The statistic is the sum over inputs of the unbiased squared distance of both distributions,

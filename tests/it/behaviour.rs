@@ -68,6 +68,47 @@ fn programs_that_part_are_told_apart_by_a_small_input() {
     assert!(behaviours.coverage.drawn_apart > 0);
 }
 
+#[test]
+fn where_only_the_first_matters_nothing_is_searched_that_tells_others_apart() {
+    let spec = spec("pub fn f(n: i64) -> i64;", ONE);
+    let function = |body: &str| format!("pub fn f(n: i64) -> i64 {{ {body} }}");
+    // The first has a like; the others part from it everywhere, and hardly ever from each other.
+    let bodies = ["n", "0 + n", "!n", "if n / 3 == 123_456_789 { 0 } else { !n }", "if n < 0 { n } else { n ^ 1 }"];
+    let sources: Vec<String> = bodies.iter().map(|body| function(body)).collect();
+    let run = |sources: &[&String], from_first: bool| {
+        let sources: Vec<&str> = sources.iter().map(|source| source.as_str()).collect();
+        compared_with(&spec, &sources, &Options { from_first, search: 100, ..Options::default() })
+    };
+    let alone = [&sources[0], &sources[2], &sources[3]];
+    let has_searched =
+        |behaviours: &Behaviours| behaviours.observations.iter().any(|one| one.origin == Origin::Searched);
+    assert!(has_searched(&run(&alone, false)));
+    assert!(!has_searched(&run(&alone, true)));
+    let all: Vec<&String> = sources.iter().collect();
+    let behaviours = run(&all, true);
+    assert!(behaviours.clusters.contains(&vec![0, 1]), "{:?}", behaviours.clusters);
+    let parts = |one: usize| behaviours.splits.iter().any(|split| split.classes[0] != split.classes[one]);
+    assert_eq!([1, 2, 3, 4].map(parts), [false, true, true, true]);
+    assert!(behaviours.bound_of(0, 1).unwrap() <= 0.01);
+}
+
+#[test]
+fn how_far_two_programs_may_part_is_known_where_both_answered_what_was_drawn() {
+    let of = |interface: &str, one: &str, other: &str| compared(&spec(interface, ONE), &[one, other]).bound_of(0, 1);
+    let all = of("pub fn f(b: bool) -> bool;", "pub fn f(b: bool) -> bool { !b }", "pub fn f(x: bool) -> bool { !x }");
+    assert_eq!(all, Some(0.0));
+    // Values of a type that is not known can't be made.
+    let generic = "pub fn f<T: Copy>(t: T) -> u8;";
+    assert_eq!(of(generic, "pub fn f<T: Copy>(t: T) -> u8 { 1 }", "pub fn f<T: Copy>(x: T) -> u8 { 1 }"), None);
+    // One answers to few of them: these alone count.
+    let spec = spec("pub fn f(n: u64) -> u64;", ONE);
+    let slow = "pub fn f(n: u64) -> u64 { if n > 1 { loop { std::hint::black_box(n); } } n }";
+    let options = Options { draws: 20, search: 0, splits: 0, ..Options::default() };
+    let behaviours = compared_with(&spec, &["pub fn f(n: u64) -> u64 { n }", slow], &options);
+    let all = 1.0 - 0.05_f64.powf(1.0 / 20.0);
+    assert!(behaviours.bound_of(0, 1).is_none_or(|bound| bound > all), "{:?}", behaviours.bound_of(0, 1));
+}
+
 /// Types of which inputs are made, each with how its value is returned as it came.
 const TYPES: [(&str, &str); 36] = [
     ("(i8, u16, i32, u64, i128, usize, u128, bool, char, ())", "x"),

@@ -122,6 +122,131 @@ fn another_model_is_held_against_the_first() {
     assert!(drift["pass_rate_p"].as_f64().unwrap() > 0.9, "{drift}");
     assert!(drift["outputs_p"].as_f64().unwrap() < 0.01, "{drift}");
     let told = env.llmc(&["measure", "slug", "--against", "openai/other"]).expect(0);
-    assert!(told.stdout.contains("outputs     differ (p = 0.001"), "{told}");
+    assert!(told.stdout.contains("outputs     differ (p = 0.00"), "{told}");
     assert!(told.stdout.contains("8 / 0") && told.stdout.contains("0 / 8"), "{told}");
+}
+
+/// Eight draws of one reading (of `first`), and then of the other.
+fn moved(first: &'static [&'static str]) -> Server {
+    Server::answering(move |_, number| Reply::chat(if number < 8 { first[number % first.len()] } else { OTHER }))
+}
+
+#[test]
+fn fresh_draws_are_held_against_a_commit_and_its_code() {
+    let server = moved(&[RIGHT, OTHER, RIGHT, WRONG, RIGHT, OTHER, BROKEN, RIGHT]);
+    let env = env(&server);
+    env.llmc(&["build", "--stop", "all", "--message-format", "json"]).expect(0);
+    let (head, before) = (env.git(&["rev-parse", "HEAD"]), env.git(&["status", "--porcelain"]));
+    let measure = ["measure", "slug", "--against", "HEAD", "--message-format", "json"];
+    let run = env.llmc(&measure).expect(0);
+    let events = run.events();
+    // What the build drew is not drawn again: what is fresh came after it.
+    assert_eq!(server.received().len(), 16);
+    let measured = of(&events, "measured");
+    assert_eq!(measured.len(), 1);
+    assert_eq!(
+        (&measured[0]["sampled"], &measured[0]["passed"], &measured[0]["replayed"]),
+        (&8.into(), &8.into(), &0.into())
+    );
+    let held = of(&events, "before")[0];
+    assert_eq!((&held["commit"], &held["model"]), (&head.trim().into(), &"openai/test".into()));
+    assert_eq!((&held["sampled"], &held["passed"], &held["fixed"]), (&8.into(), &6.into(), &true.into()));
+    assert_eq!((&held["clusters"], &held["changed"]), (&serde_json::json!([4, 2]), &serde_json::json!([])), "{held}");
+    // None of eight: at most 37% (Clopper and Pearson: 1 − 0.025^(1/8)).
+    assert_eq!((&held["alike"]["same"], &held["alike"]["of"]), (&0.into(), &8.into()));
+    assert!((held["alike"]["high"].as_f64().unwrap() - 0.3694).abs() < 0.001, "{held}");
+    let p = of(&events, "drift")[0]["pass_rate_p"].as_f64().unwrap();
+    assert!(p > 0.1 && p < 0.6, "{p}");
+    // The inputs on which it moved, with what the commit does.
+    let first = of(&events, "telling")[0]["outcomes"].as_array().unwrap().clone();
+    let counts: Vec<(bool, u64)> =
+        first.iter().map(|one| (one["committed"].as_bool().unwrap(), one["draws"][0].as_u64().unwrap())).collect();
+    assert!(counts.contains(&(true, 0)) && counts.contains(&(false, 8)), "{counts:?}");
+    // Asked the same again, they are in the ledger; nothing was written.
+    let told = env.llmc(&["measure", "slug", "--against", head.trim()]).expect(0);
+    assert_eq!(server.received().len(), 16);
+    assert_eq!(env.git(&["status", "--porcelain"]), before);
+    let short = env.git(&["rev-parse", "--short", "HEAD"]);
+    for expected in [
+        "where 6 of 8 passed, in groups of 4, 2:".to_owned(),
+        "pass rates  no difference was found".to_owned(),
+        format!("0 of 8 that pass now do as the code at {} does", short.trim()),
+        "(0%; 95% interval 0% to 37%)".to_owned(),
+        format!("*: what the code at {} does:", short.trim()),
+    ] {
+        assert!(told.stdout.contains(&expected), "{expected}\n{told}");
+    }
+    // Another spec is said to be one.
+    env.write("specs/slug.yaml", &SPEC.replace("A title as a slug.", "A title as a slug, in lower case."));
+    let told = env.llmc(&["measure", "slug", "--against", "HEAD"]).expect(0);
+    assert!(told.stdout.contains("the spec was another one then"), "{told}");
+    assert!(told.stdout.contains("that pass now do as the code at"), "{told}");
+}
+
+#[test]
+fn what_can_not_be_held_against_costs_nothing() {
+    let server = planted();
+    let env = env(&server);
+    let empty = env.llmc(&["measure", "slug", "--against", "HEAD"]).expect(1);
+    assert!(empty.stderr.contains("git knows no revision `HEAD`"), "{empty}");
+    env.git(&["add", "."]);
+    env.git(&["commit", "-qm", "one"]);
+    let unbuilt = env.llmc(&["measure", "slug", "--against", "HEAD"]).expect(1);
+    assert!(unbuilt.stderr.contains("there is no artifact `slug` in "), "{unbuilt}");
+    let unknown = env.llmc(&["measure", "slug", "--against", "no/where"]).expect(1);
+    assert!(unknown.stderr.contains("git knows no revision `no/where`"), "{unknown}");
+    assert!(unknown.stderr.contains("--against takes a revision of git's"), "{unknown}");
+    let none = env.llmc(&["measure", "slug", "--against", "2001-01-01"]).expect(1);
+    assert!(none.stderr.contains("the ledger has no draw of `slug` by openai/test until `2001-01-01`"), "{none}");
+    let wrong = env.llmc(&["measure", "slug", "--against", "2026-02-30"]).expect(1);
+    assert!(wrong.stderr.contains("`2026-02-30` is no time"), "{wrong}");
+    let late = env.llmc(&["measure", "slug", "--against", "9999-01-01"]).expect(1);
+    assert!(late.stderr.contains("`9999-01-01` is not over yet"), "{late}");
+    assert_eq!(server.received().len(), 0);
+}
+
+/// The second that has just ended, waiting for its end.
+fn second() -> String {
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let this = now();
+    while now() == this {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    llmc::provenance::rfc3339(this)
+}
+
+#[test]
+fn fresh_draws_are_held_against_those_that_the_ledger_has_until_a_time() {
+    let server = moved(&[RIGHT]);
+    let env = env(&server);
+    env.llmc(&["measure", "slug"]).expect(0);
+    let then = second();
+    let events = env.llmc(&["measure", "slug", "--against", &then, "--message-format", "json"]).expect(0).events();
+    assert_eq!(server.received().len(), 16);
+    let measured = of(&events, "measured");
+    let settings: Vec<(&str, u64)> =
+        measured.iter().map(|one| (one["setting"].as_str().unwrap(), one["passed"].as_u64().unwrap())).collect();
+    assert_eq!(settings, [(then.as_str(), 8), ("now", 8)]);
+    let drift = of(&events, "drift")[0];
+    assert!(drift["pass_rate_p"].as_f64().unwrap() > 0.9, "{drift}");
+    assert!(drift["outputs_p"].as_f64().unwrap() < 0.01, "{drift}");
+    let held = of(&events, "before")[0];
+    assert_eq!((&held["sampled"], &held["fixed"], &held["changed"]), (&8.into(), &true.into(), &serde_json::json!([])));
+    let told = env.llmc(&["measure", "slug", "--against", &then]).expect(0);
+    assert_eq!(server.received().len(), 16);
+    assert!(told.stdout.contains("outputs     differ (p = 0.00"), "{told}");
+    assert!(told.stdout.contains("8 / 0") && told.stdout.contains("0 / 8"), "{told}");
+
+    // A time at which there was nothing, and another model.
+    let run = env.llmc(&["measure", "slug", "--against", "2001-01-01"]).expect(1);
+    assert!(run.stderr.contains("the first one that it has is of 20"), "{run}");
+    let run = env.llmc(&["measure", "slug", "--against", &then, "--model", "openai/other"]).expect(1);
+    assert!(run.stderr.contains("until then it has draws by openai/test: --model says whom"), "{run}");
+    assert_eq!(server.received().len(), 16);
+
+    // With another prompt it is the spec that moved, or may be.
+    env.write("specs/slug.yaml", &SPEC.replace("A title as a slug.", "A title as a slug, in lower case."));
+    let told = env.llmc(&["measure", "slug", "--against", &then]).expect(0);
+    assert!(told.stdout.contains("the prompt was another one then"), "{told}");
+    assert!(told.stdout.contains("where 8 of 8 passed:"), "{told}");
 }

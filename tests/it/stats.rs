@@ -155,6 +155,46 @@ fn the_test_over_many_inputs_finds_differences_and_only_those() {
 }
 
 #[test]
+fn programs_that_part_on_many_inputs_are_as_many_witnesses_as_there_are_programs() {
+    let mut state = 23_u64;
+    let mut fraction = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    // Programs of three behaviours, told apart by thirty inputs: each draw is one program on all of them.
+    let rejected = |moved: f64, times: usize, fraction: &mut dyn FnMut() -> f64, test: Test| {
+        let mut rejected = 0;
+        for _ in 0..times {
+            let mut draw = |moved: f64| match fraction() {
+                x if x < 0.5 - moved => 0,
+                x if x < 0.8 - moved => 1,
+                _ => 2,
+            };
+            let one: Vec<usize> = (0..10).map(|_| draw(0.0)).collect();
+            let other: Vec<usize> = (0..10).map(|_| draw(moved)).collect();
+            let of = |programs: &[usize], input: usize| -> Vec<usize> {
+                programs.iter().map(|program| usize::from(*program == input % 3)).collect()
+            };
+            let inputs: Vec<_> = (0..30).map(|input| (of(&one, input), of(&other, input))).collect();
+            rejected += usize::from(test(&inputs, 99, fraction) <= 0.05);
+        }
+        rejected as f64 / times as f64
+    };
+    let none = rejected(0.0, 300, &mut fraction, stats::permuted);
+    assert!(none <= 0.05 + 3.0 * (0.05_f64 * 0.95 / 300.0).sqrt(), "{none}");
+    let moved = rejected(0.5, 100, &mut fraction, stats::permuted);
+    assert!(moved > 0.6, "{moved}");
+    // Were the inputs taken for independent of each other, chance alone would be a finding.
+    let wrong = rejected(0.0, 100, &mut fraction, stats::stratified);
+    assert!(wrong > 0.1, "{wrong}");
+    // The order of draws is the same on every input, or nothing is said.
+    assert_eq!(stats::permuted(&[(vec![0, 0], vec![1, 1]), (vec![0], vec![1, 1])], 9, &mut fraction), 1.0);
+    assert_eq!(stats::permuted(&[], 9, &mut fraction), 1.0);
+}
+
+type Test = fn(&[(Vec<usize>, Vec<usize>)], usize, &mut dyn FnMut() -> f64) -> f64;
+
+#[test]
 fn what_could_have_been_seen_is_as_the_power_of_the_test() {
     // Sixty draws a side see a drop from 0.9 to 0.7 with a power of 83 % (Fisher, one-sided).
     let found = stats::detectable_drop((60, 60), 0.9, 0.05, 0.83).unwrap();
