@@ -14,6 +14,8 @@ pub mod digest;
 #[cfg(feature = "cli")]
 pub mod stats;
 #[cfg(feature = "cli")]
+pub mod certify;
+#[cfg(feature = "cli")]
 pub mod interrupt;
 #[cfg(feature = "cli")]
 pub mod event;

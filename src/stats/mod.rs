@@ -8,6 +8,6 @@ mod sequential;
 
 pub use clusters::*;
 pub use drift::*;
-pub use random::beta;
+pub use random::{Random, beta};
 pub use rates::*;
 pub use sequential::*;

@@ -1,5 +1,33 @@
 //! Random numbers of the distributions that are needed.
 
+/// Numbers that look random and are the same for the same seed (SplitMix64; Steele, Lea and Flood, 2014).
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// Begins with a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 (with) to 1 (without).
+    pub fn fraction(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// One of the whole numbers below `count`, which is at least 1; each as likely as any other but for 2⁻⁶⁴ of it.
+    pub fn below(&mut self, count: usize) -> usize {
+        ((u128::from(self.bits()) * count as u128) >> 64) as usize
+    }
+}
+
 /// A number drawn from the beta distribution with these parameters, which are at least 1; `fraction` gives numbers from
 /// 0 (with) to 1 (without).
 pub fn beta(fraction: &mut dyn FnMut() -> f64, a: f64, b: f64) -> f64 {

@@ -47,6 +47,16 @@ pub fn at_most(successes: usize, trials: usize, alpha: f64) -> f64 {
     quantile(successes as f64 + 1.0, (trials - successes) as f64, 1.0 - alpha)
 }
 
+/// The chance of at most so many of `n` independent trials that each succeed with the chance `rate`.
+pub fn binomial_at_most(most: usize, n: usize, rate: f64) -> f64 {
+    match (most >= n, rate) {
+        (true, _) => 1.0,
+        (false, rate) if rate <= 0.0 => 1.0,
+        (false, rate) if rate >= 1.0 => 0.0,
+        (false, rate) => beta_reg((n - most) as f64, most as f64 + 1.0, 1.0 - rate),
+    }
+}
+
 /// Jeffreys' interval for a rate: equal tails of the posterior from the prior Beta(½, ½), reaching 0 or 1 where nothing
 /// or everything succeeded.
 pub fn jeffreys(successes: usize, trials: usize, alpha: f64) -> (f64, f64) {

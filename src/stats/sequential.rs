@@ -1,5 +1,6 @@
 //! Is a rate above a bound? Decided with as few trials as it takes, however often one looks.
 
+use serde::Serialize;
 use statrs::function::beta::{beta_reg, ln_beta};
 
 /// The natural logarithm of the evidence against a rate of at most `p`, after so many successes and failures: the
@@ -17,7 +18,8 @@ pub fn log_e_mixture(successes: usize, failures: usize, p: f64, (a, b): (f64, f6
 pub const PRIOR: (f64, f64) = (1.0, 0.5);
 
 /// What a sequential test says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// The rate is above the bound.
     Pass,
