@@ -50,6 +50,8 @@ pub mod provenance;
 #[cfg(feature = "cli")]
 pub mod sign;
 #[cfg(feature = "cli")]
+pub mod register;
+#[cfg(feature = "cli")]
 pub mod workspace;
 #[cfg(feature = "cli")]
 pub mod freeze;

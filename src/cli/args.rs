@@ -134,6 +134,8 @@ pub(crate) enum Command {
     Revert(RevertArgs),
     /// Everything that was sampled here: export it, add it up, remove what is old
     Ledger(LedgerArgs),
+    /// Call a component or an artifact by name, through the harness
+    Call(super::call::CallArgs),
     /// Show the recorded calls of components: runs, one as a tree, two side by side
     Trace(super::trace::TraceArgs),
     /// List the models that can be used, or fetch an embedded one
@@ -334,6 +336,29 @@ pub(crate) struct SamplingArgs {
     /// When to stop drawing
     #[arg(long, value_enum, value_name = "RULE")]
     pub(crate) stop: Option<StopRule>,
+}
+
+/// How the model behind a component is asked.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct AskingArgs {
+    /// The model, as provider/name
+    #[arg(long, value_name = "MODEL", env = "LLMC_MODEL")]
+    pub(crate) model: Option<String>,
+    /// The temperature, from 0 to 2
+    #[arg(long, value_name = "T", env = "LLMC_TEMPERATURE", value_parser = temperature)]
+    pub(crate) temperature: Option<f32>,
+    /// The sampler's seed: the same input then gets the same answers
+    #[arg(long, value_name = "SEED", env = "LLMC_SEED")]
+    pub(crate) seed: Option<u64>,
+}
+
+impl AskingArgs {
+    /// The same for any sampling.
+    pub(crate) fn whole(&self) -> SamplingArgs {
+        let (model, temperature, seed) = (self.model.clone(), self.temperature, self.seed);
+        SamplingArgs { samples: None, model, temperature, seed, stop: None }
+    }
 }
 
 /// `--stop`.

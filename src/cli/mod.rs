@@ -4,6 +4,7 @@
 
 mod adopt;
 mod args;
+mod call;
 mod ci;
 mod diff;
 mod clarify;
@@ -283,6 +284,10 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
         Command::Ledger(args) => {
             let session = session(cli, output, None)?;
             ledger::ledger(&session, &args.action, output)
+        }
+        Command::Call(args) => {
+            let mut session = session(cli, output, Some(&args.asking.whole()))?;
+            call::call(&mut session, args, &directory(&cli.global)?, output).await
         }
         Command::Trace(args) => trace::trace(&session(cli, output, None)?, args, output),
         Command::Models(args) => {

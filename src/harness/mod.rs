@@ -226,7 +226,12 @@ impl Builder {
 
     /// Who is asked where a rule says so. Without one such a call is denied.
     pub fn approver(&mut self, approver: impl Approver + 'static) -> &mut Self {
-        self.approver = Some(Arc::new(approver));
+        self.shared_approver(Arc::new(approver))
+    }
+
+    /// As [`Builder::approver`], with one that others have, too.
+    pub fn shared_approver(&mut self, approver: Arc<dyn Approver>) -> &mut Self {
+        self.approver = Some(approver);
         self
     }
 

@@ -11,6 +11,7 @@ mod build;
 mod budget;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ci_formats;
+mod call;
 mod clarify;
 mod cli;
 mod components;

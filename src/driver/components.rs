@@ -1,0 +1,312 @@
+//! The harness of a workspace: its components, answered by models, and its artifacts, run in the sandbox, by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::specs::{Found, load};
+use super::{Loaded, LoadedComponent, Session};
+use crate::component::{self, ModelComponent, Parts, ToolErrors};
+use crate::digest::sha256;
+use crate::error::{Error, ExitCode};
+use crate::event::Event;
+use crate::harness::{
+    About, Approver, BoxFuture, CallError, Class, Component, Context, Decision, Harness, Outcome, Rule, Side,
+};
+use crate::ledger::Keeper;
+use crate::prompt::Templates;
+use crate::register;
+use crate::spec::{ComponentSpec, Dependency};
+use crate::validate::{Artifacts, Called, Worker};
+use crate::workspace::paths;
+
+/// How a workspace's harness is made.
+#[derive(Default)]
+pub struct Opening {
+    /// More rules on who may call what, beside those of the specs.
+    pub rules: Vec<Rule>,
+    /// Who is asked where a rule says so.
+    pub approver: Option<Arc<dyn Approver>>,
+    /// Whether calls are not kept in the ledger.
+    pub unrecorded: bool,
+    /// Whether components are answered by their models alone, whatever code there is.
+    pub models_only: bool,
+}
+
+/// A workspace's harness.
+pub struct Opened {
+    /// It.
+    pub harness: Harness,
+    /// The components in it, by name.
+    pub components: BTreeMap<String, Arc<ComponentSpec>>,
+    keeper: Option<Arc<Keeper>>,
+}
+
+impl Opened {
+    /// Writes to the ledger what waits to be written.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub fn flush(&self) -> Result<(), Error> {
+        Ok(self.keeper.as_ref().map_or(Ok(()), |keeper| keeper.flush())?)
+    }
+}
+
+/// Makes the harness of what is named and of the tools of that; of all there is where nothing is named.
+///
+/// # Errors
+/// Where a spec that is needed has mistakes, a model can't be had, or an artifact does not compile.
+pub async fn open(session: &mut Session, named: &[String], opening: Opening, from: &Path) -> Result<Opened, Error> {
+    let found = load(session, &[], from)?;
+    let wanted = wanted(&found, named)?;
+    let mistakes: Vec<_> = found
+        .mistakes
+        .iter()
+        .filter(|mistakes| wanted.contains(stem(&mistakes.path)) && mistakes.has_errors())
+        .cloned()
+        .collect();
+    if !mistakes.is_empty() {
+        let error = Error::new(ExitCode::Spec, "a spec that is needed has mistakes");
+        return Err(Error { mistakes, ..error });
+    }
+    let mut builder = Harness::builder();
+    let code = committed(session, &found, &wanted)?;
+    let worker = match code.callable.is_empty() {
+        true => None,
+        false => {
+            let validator = session.validator()?;
+            let threads = std::thread::available_parallelism().map_or(2, usize::from);
+            let artifacts = code.artifacts;
+            let made = tokio::task::spawn_blocking(move || validator.worker(&artifacts, threads)).await;
+            Some(Arc::new(made.map_err(|_| Error::new(ExitCode::Internal, "compiling the artifacts panicked"))??))
+        }
+    };
+    let code = code.callable;
+    let mut components = BTreeMap::new();
+    let templates = Arc::new(Templates::load(Some(&session.workspace.templates()))?);
+    for LoadedComponent { spec, .. } in found.components.iter().filter(|one| wanted.contains(&one.spec.name)) {
+        let named = session.options.models_of(&spec.model);
+        let models = session.models_for(&named).await?;
+        let prices = session.options.prices();
+        let parts = Parts {
+            models,
+            prices,
+            templates: templates.clone(),
+            sampling: session.options.sampling_of(&spec.sampling),
+            tool_errors: ToolErrors::default(),
+        };
+        let model = ModelComponent::new((**spec).clone(), parts)
+            .map_err(|error| Error::new(ExitCode::Spec, error.to_string()))?;
+        let artifact = code.iter().find(|one| one.name == spec.name && !opening.models_only).zip(worker.as_ref());
+        match artifact {
+            Some((one, worker)) => {
+                let about = model.about().clone();
+                let artifact =
+                    Artifact::new(one, worker, About { side: Side::Code, model: None, tools: None, ..about });
+                builder.hybrid_of(&spec.name, artifact, model);
+            }
+            None => {
+                builder.component(&spec.name, model);
+            }
+        }
+        builder.handling(&spec.name, component::handling(spec));
+        if spec.approval != Decision::Allow {
+            builder.rule(component::rule(spec));
+        }
+        components.insert(spec.name.clone(), spec.clone());
+    }
+    for Loaded { spec, .. } in found.functions.iter().filter(|one| wanted.contains(&one.spec.name)) {
+        let own = code.iter().filter(|one| one.name.split('.').next() == Some(spec.name.as_str()));
+        let mut has_any = false;
+        for (one, worker) in own.filter_map(|one| worker.as_ref().map(|worker| (one, worker))) {
+            has_any = true;
+            let about = About { description: spec.description.clone(), ..About::on(Side::Code) };
+            builder.component(&one.name, Artifact::new(one, worker, about));
+        }
+        if !has_any && named.contains(&spec.name) {
+            return Err(not_callable(session, &spec.name));
+        }
+    }
+    for name in wanted.iter().filter(|name| !named.contains(*name)) {
+        let is_there = components.contains_key(name) || code.iter().any(|one| one.name.split('.').next() == Some(name));
+        if !is_there
+            && found
+                .components
+                .iter()
+                .any(|one| components.contains_key(&one.spec.name) && one.spec.tools.contains(name))
+        {
+            return Err(not_callable(session, name));
+        }
+    }
+    builder.rules(opening.rules);
+    if let Some(approver) = opening.approver {
+        builder.shared_approver(approver);
+    }
+    let keeper = match opening.unrecorded {
+        true => None,
+        false => {
+            let keeper = Arc::new(Keeper::new(session.ledger()?));
+            builder.recorder(keeper.clone());
+            Some(keeper)
+        }
+    };
+    let harness = builder.build().map_err(|error| Error::new(ExitCode::Spec, error.to_string()))?;
+    if harness.names().is_empty() {
+        session
+            .tell(Event::Warning("there is nothing to call: no component, and no artifact that can be called".into()));
+    }
+    Ok(Opened { harness, components, keeper })
+}
+
+/// What is named, and the tools of that, and of those; names of specs.
+fn wanted(found: &Found, named: &[String]) -> Result<BTreeSet<String>, Error> {
+    let known: BTreeSet<&str> = found
+        .components
+        .iter()
+        .map(|one| one.spec.name.as_str())
+        .chain(found.functions.iter().map(|one| one.spec.name.as_str()))
+        .chain(found.mistakes.iter().map(|one| stem(&one.path)))
+        .collect();
+    if named.is_empty() {
+        return Ok(known.into_iter().map(str::to_owned).collect());
+    }
+    let mut wanted = BTreeSet::new();
+    let mut waiting: Vec<String> = Vec::new();
+    for name in named {
+        let spec = name.split('.').next().unwrap_or(name);
+        if !known.contains(spec) {
+            let error = Error::new(ExitCode::Usage, format!("no component or function is called `{name}`"));
+            let near = known.iter().find(|other| strsim::jaro_winkler(other, spec) > 0.8);
+            return Err(match near {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error.hint("`llmc check` lists the specs there are"),
+            });
+        }
+        waiting.push(spec.to_owned());
+    }
+    while let Some(name) = waiting.pop() {
+        if let Some(component) = found.components.iter().find(|one| one.spec.name == name) {
+            let tools = component.spec.tools.iter().map(|tool| tool.split('.').next().unwrap_or(tool).to_owned());
+            waiting.extend(tools.filter(|tool| !wanted.contains(tool)));
+        }
+        wanted.insert(name);
+    }
+    Ok(wanted)
+}
+
+fn stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.strip_suffix(".yaml").unwrap_or(name)
+}
+
+fn not_callable(session: &Session, name: &str) -> Error {
+    let is_built = session.workspace.path(&paths::code(name)).is_file();
+    if is_built {
+        let message = format!("`{name}` can't be called by name: what it takes or gives can't be written as JSON");
+        return Error::new(ExitCode::Usage, message).hint("call it from Rust, as any function");
+    }
+    Error::new(ExitCode::Usage, format!("`{name}` has no code yet")).hint(format!("`llmc build {name}` makes it"))
+}
+
+/// A function of committed code that can be called with JSON.
+struct Registered {
+    /// As it is called by name.
+    name: String,
+    /// SHA-256 of its file, in hex.
+    digest: String,
+}
+
+/// The committed code that is wanted.
+struct Code {
+    callable: Vec<Registered>,
+    artifacts: Artifacts,
+}
+
+/// Reads the code of what is wanted, and of what that uses, and puts together what answers for it.
+fn committed(session: &Session, found: &Found, wanted: &BTreeSet<String>) -> Result<Code, Error> {
+    let specs: BTreeMap<&str, &Loaded> = found.functions.iter().map(|one| (one.spec.name.as_str(), one)).collect();
+    let mut names: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+    let mut waiting: Vec<&str> = names.iter().copied().collect();
+    while let Some(name) = waiting.pop() {
+        for used in specs.get(name).into_iter().flat_map(|one| &one.spec.uses) {
+            if names.insert(used) {
+                waiting.push(used);
+            }
+        }
+    }
+    let mut read = Vec::new();
+    let mut files = Vec::new();
+    let mut forbid_unsafe = true;
+    // What `register` is written with; those of the specs may ask for more.
+    let plain = |features: &[&str]| Dependency {
+        version: "1".to_owned(),
+        features: features.iter().map(|feature| (*feature).to_owned()).collect(),
+        default_features: true,
+    };
+    let mut dependencies =
+        BTreeMap::from([("serde".to_owned(), plain(&["derive"])), ("serde_json".to_owned(), plain(&[]))]);
+    for name in names {
+        let path = session.workspace.path(&paths::code(name));
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        if let Some(one) = specs.get(name) {
+            forbid_unsafe &= !one.spec.policy.allow_unsafe;
+            for (name, dependency) in &one.spec.dependencies {
+                let of = dependencies.entry(name.clone()).or_insert_with(|| dependency.clone());
+                of.features.extend(dependency.features.iter().cloned());
+                of.features.sort_unstable();
+                of.features.dedup();
+            }
+        }
+        let is_component = found.components.iter().any(|one| one.spec.name == name);
+        read.push((name.to_owned(), sha256(&text), register::read(&text, name, is_component)));
+        files.push((format!("{name}.rs"), text));
+    }
+    let mut root: String = read.iter().map(|(name, ..)| format!("pub mod {name};\n")).collect();
+    let known: Vec<_> =
+        read.iter().map(|(name, digest, callable)| (name.as_str(), digest.as_str(), callable)).collect();
+    root.push_str(&register::write(&known));
+    files.push(("lib.rs".to_owned(), root));
+    let callable = read.iter().filter(|(name, ..)| wanted.contains(name)).flat_map(|(name, digest, callable)| {
+        let functions = callable.entries.iter().map(|entry| callable.name(name, &entry.function));
+        functions.map(|name| Registered { name, digest: digest.clone() })
+    });
+    Ok(Code { callable: callable.collect(), artifacts: Artifacts { files, dependencies, forbid_unsafe } })
+}
+
+/// Committed code, run in the sandbox.
+struct Artifact {
+    about: About,
+    name: String,
+    worker: Arc<Worker>,
+}
+
+impl Artifact {
+    fn new(one: &Registered, worker: &Arc<Worker>, about: About) -> Self {
+        let about = About { digest: Some(one.digest.clone()), ..about };
+        Self { about, name: one.name.clone(), worker: worker.clone() }
+    }
+}
+
+impl Component for Artifact {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn call<'a>(&'a self, _: &'a Context, input: Value) -> BoxFuture<'a, Result<Outcome, CallError>> {
+        Box::pin(async move {
+            let failed = |class, message: String| Err(CallError::new(&self.name, class, message));
+            match self.worker.call(&self.name, input).await {
+                Ok(Called::Answer(value)) => Ok(value.into()),
+                Ok(Called::Abstained) => Ok(Outcome::Abstained),
+                Ok(Called::Failed(message)) => failed(Class::Failed, message),
+                Ok(Called::Panicked(text)) => failed(Class::Panicked, format!("it panicked: {text}")),
+                Ok(Called::TimedOut) => failed(Class::TimedOut, "it took longer than code may".to_owned()),
+                Ok(Called::Crashed(how)) => failed(Class::Failed, how),
+                Ok(Called::Unknown) => failed(Class::Failed, "the compiled artifacts hold no such function".to_owned()),
+                Err(error) => failed(Class::Failed, format!("it could not be run: {error}")),
+            }
+        })
+    }
+}
