@@ -14,6 +14,11 @@ impl Interrupt {
         Self(receiver)
     }
 
+    /// Comes once the sender says `true`.
+    pub fn when(receiver: watch::Receiver<bool>) -> Self {
+        Self(receiver)
+    }
+
     /// Comes with the first Ctrl-C (or SIGTERM); the second ends the process at once. Needs a tokio runtime.
     pub fn on_signal() -> Self {
         let (sender, receiver) = watch::channel(false);

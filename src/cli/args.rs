@@ -138,6 +138,8 @@ pub(crate) enum Command {
     Call(super::call::CallArgs),
     /// Show the recorded calls of components: runs, one as a tree, two side by side
     Trace(super::trace::TraceArgs),
+    /// Serve components to other programs: over HTTP, or as MCP tools
+    Serve(super::serve::ServeArgs),
     /// List the models that can be used, or fetch an embedded one
     Models(ModelsArgs),
     /// Find out whether the sandbox holds on this machine, by trying to break it

@@ -18,6 +18,7 @@ mod log;
 mod revert;
 mod measure;
 mod review;
+mod serve;
 mod show;
 mod sign;
 mod strength;
@@ -290,6 +291,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             call::call(&mut session, args, &directory(&cli.global)?, output).await
         }
         Command::Trace(args) => trace::trace(&session(cli, output, None)?, args, output),
+        Command::Serve(args) => serve::serve(cli, args, output).await,
         Command::Models(args) => {
             // Models can be listed and fetched anywhere; a workspace adds its settings.
             let workspace = find_workspace(&cli.global).ok();

@@ -101,6 +101,14 @@ impl Context {
     /// # Errors
     /// As [`Context::call`].
     pub async fn call_value(&self, name: &str, input: Value) -> Result<Value, CallError> {
+        self.call_answer(name, input).await.map(|answer| answer.value)
+    }
+
+    /// Calls a component with JSON, and hears which side answered and, where one did, which model.
+    ///
+    /// # Errors
+    /// As [`Context::call`].
+    pub async fn call_answer(&self, name: &str, input: Value) -> Result<Answer, CallError> {
         let frame = &*self.0;
         if frame.is_over.load(Ordering::Acquire) {
             return Err(self.refused(name, Class::Cancelled, "the call whose context this is has ended"));
@@ -127,7 +135,7 @@ impl Context {
     }
 
     /// The call itself, and its record.
-    async fn cross(&self, entry: &Arc<Entry>, id: u64, input: Value) -> Result<Value, CallError> {
+    async fn cross(&self, entry: &Arc<Entry>, id: u64, input: Value) -> Result<Answer, CallError> {
         let frame = &*self.0;
         let about = entry.about();
         let recorders = &frame.harness.recorders;
@@ -151,6 +159,12 @@ impl Context {
         if way.from.is_none() && !matches!(&result, Err(error) if error.side.is_none()) {
             entry.count(micros, side, result.is_err(), way.usage);
         }
+        let model = match &result {
+            // Code answered: no model did.
+            Ok(answer) if side == Side::Code => answer.model.clone(),
+            Ok(answer) => answer.model.clone().or_else(|| about.model.clone()),
+            Err(_) => about.model.clone(),
+        };
         if let Some(input) = kept {
             let crossing = Crossing {
                 run: frame.run.name.clone(),
@@ -161,12 +175,7 @@ impl Context {
                 input,
                 output: result.as_ref().ok().map(|answer| answer.value.clone()),
                 error: result.as_ref().err().cloned(),
-                model: match &result {
-                    // Code answered: no model did.
-                    Ok(answer) if side == Side::Code => answer.model.clone(),
-                    Ok(answer) => answer.model.clone().or_else(|| about.model.clone()),
-                    Err(_) => about.model.clone(),
-                },
+                model: model.clone(),
                 digest: about.digest.clone(),
                 usage: way.usage,
                 started: started.unwrap_or_default(),
@@ -183,7 +192,7 @@ impl Context {
                 return Err(self.refused(&entry.name, Class::Record, message));
             }
         }
-        result.map(|answer| answer.value)
+        result.map(|answer| Answer { side: Some(side), model, ..answer })
     }
 
     /// From the input to an answer, wherever it comes from.

@@ -56,6 +56,10 @@ mod repo;
 mod review;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;
+mod serve;
+mod serve_mcp;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod serve_outside;
 mod server;
 mod stats;
 mod strength;

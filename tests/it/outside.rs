@@ -21,7 +21,7 @@ const SCHEMA: (&str, &str) = ("@microsoft/jest-sarif@1.0.0-beta.0", "package/lib
 
 /// Runs a program; `None`, with a note, when it fails: there may be no network.
 #[expect(clippy::print_stderr, reason = "whoever runs it by hand should know that nothing was checked")]
-fn tried(command: &mut Command, what: &str) -> Option<()> {
+pub(crate) fn tried(command: &mut Command, what: &str) -> Option<()> {
     let output = command.output().ok().filter(|output| output.status.success());
     if output.is_none() {
         eprintln!("NOT CHECKED: {what} can't be had here");
@@ -30,7 +30,7 @@ fn tried(command: &mut Command, what: &str) -> Option<()> {
 }
 
 /// A folder with the packages.
-fn packages(names: &[&str]) -> Option<tempfile::TempDir> {
+pub(crate) fn packages(names: &[&str]) -> Option<tempfile::TempDir> {
     let folder = tempfile::tempdir().unwrap();
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]).arg(folder.path());

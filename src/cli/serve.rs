@@ -1,0 +1,241 @@
+//! `llmc serve`: a workspace's components over HTTP, or as MCP tools over standard input and output.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::args::{Cli, MessageFormat};
+use super::{Output, directory, find_workspace};
+use crate::error::{Error, ExitCode};
+use crate::harness::Harness;
+use crate::interrupt::Interrupt;
+use crate::report::{count, printable};
+use crate::serve::{Access, Limits, Served, Token, http, stdio};
+
+/// The variable that holds a token.
+const TOKEN: &str = "LLMC_SERVE_TOKEN";
+
+/// `llmc serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  llmc serve                                   every component, over HTTP on this machine; prints how to call them
+  llmc serve classify reply                    these two alone
+  llmc serve --mcp                             for an MCP client that starts it: command `llmc`, arguments `serve --mcp`
+  llmc -C ~/tickets serve --mcp                the workspace in that folder
+  llmc serve --listen 127.0.0.1:8080 --token-file ~/.llmc-token
+
+Over HTTP: GET /v1/components lists, POST /v1/components/NAME calls with the body as input, /mcp takes MCP clients. A token
+is needed, made up and printed unless --token-file or LLMC_SERVE_TOKEN gives one. The connection is not encrypted: to be
+reached from elsewhere, put something in front that encrypts. docs/serve.md
+
+What a rule asks a person about is denied: there is nobody to ask. Ctrl-C finishes what is under way and stops.")]
+pub(crate) struct ServeArgs {
+    /// Components by name; all of them when none is given
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// As MCP tools, over standard input and output
+    #[arg(
+        long,
+        conflicts_with_all = ["http", "listen", "token_file", "no_token", "host", "allow_origin"]
+    )]
+    mcp: bool,
+    /// Over HTTP (as when neither is given)
+    #[arg(long)]
+    http: bool,
+    /// Where to listen; port 0 takes a free one. Other addresses than loopback need --token-file or LLMC_SERVE_TOKEN
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// The token that callers must know: the text of FILE
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Let every program of this machine call, whoever started it; on loopback only
+    #[arg(long, conflicts_with = "token_file")]
+    no_token: bool,
+    /// A name by which callers address the server, beside `localhost` and IP addresses; may be repeated
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+    /// Web pages of ORIGIN (https://app.example.org) may call; may be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+    /// Calls at once; others wait
+    #[arg(short, long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    jobs: u16,
+    /// The longest that a call may take
+    #[arg(long, value_name = "SECONDS", default_value = "600")]
+    timeout: NonZeroU32,
+}
+
+/// Runs the command.
+pub(super) async fn serve(cli: &Cli, args: &ServeArgs, output: &Output) -> Result<ExitCode, Error> {
+    let plan = Plan::new(cli, args, std::env::var(TOKEN).ok().filter(|token| !token.is_empty()))?;
+    let interrupt = Interrupt::on_signal();
+    if args.mcp {
+        // Before anything else can print there.
+        let own = own_stdout()?;
+        let output = Output { format: MessageFormat::Human, ..*output };
+        let served = served(harness(cli, &output)?, args)?;
+        return speak(&served, own, &output, &interrupt).await;
+    }
+    let served = served(harness(cli, output)?, args)?;
+    listen(&served, args, plan, output, &interrupt).await
+}
+
+/// The workspace's components.
+fn harness(cli: &Cli, _output: &Output) -> Result<Harness, Error> {
+    // `driver::components::open` goes here: specs of `kind: component`, settings, approvals, ledger.
+    let workspace = find_workspace(&cli.global)?;
+    let _ = workspace;
+    Err(Error::new(ExitCode::Usage, "this workspace has no components")
+        .hint("a component is a spec of `kind: component`: docs/serve.md"))
+}
+
+fn served(harness: Harness, args: &ServeArgs) -> Result<Served, Error> {
+    let limits = Limits {
+        calls: usize::from(args.jobs),
+        call: Duration::from_secs(u64::from(args.timeout.get())),
+        ..Limits::default()
+    };
+    Served::new(harness, &args.names, limits).map_err(|error| Error::new(ExitCode::Usage, error.to_string()))
+}
+
+/// Serves the client at standard input.
+async fn speak(
+    served: &Served,
+    own: impl tokio::io::AsyncWrite + Unpin + Send + 'static,
+    output: &Output,
+    interrupt: &Interrupt,
+) -> Result<ExitCode, Error> {
+    if output.verbosity != crate::report::Verbosity::Quiet {
+        let names = served.names();
+        Output::note(&printable(&format!(
+            "serving {} over MCP: {}",
+            count(names.len(), "component"),
+            names.join(", ")
+        )));
+    }
+    let ended = stdio(served, tokio::io::stdin(), own, interrupt).await;
+    ended
+        .map(|_| ExitCode::Done)
+        .map_err(|error| Error::new(ExitCode::Internal, "failed to read standard input").cause(error))
+}
+
+/// Standard output for the protocol alone: whatever else prints there prints to standard error from now on.
+#[cfg(unix)]
+fn own_stdout() -> Result<tokio::fs::File, Error> {
+    use std::os::fd::{AsFd as _, AsRawFd as _};
+
+    let failed = |error| Error::new(ExitCode::Internal, "failed to set standard output aside").cause(error);
+    let own = std::io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
+    // SAFETY: both are open, and whatever was at the second is still at `own`.
+    if unsafe { libc::dup2(std::io::stderr().as_raw_fd(), std::io::stdout().as_raw_fd()) } < 0 {
+        return Err(failed(std::io::Error::last_os_error()));
+    }
+    Ok(tokio::fs::File::from_std(std::fs::File::from(own)))
+}
+
+#[cfg(not(unix))]
+fn own_stdout() -> Result<tokio::io::Stdout, Error> {
+    Ok(tokio::io::stdout())
+}
+
+/// What was asked for HTTP, once it is known to be possible.
+#[derive(Debug)]
+struct Plan {
+    token: Option<Token>,
+    /// How a shell writes it.
+    shown: Option<String>,
+    /// Its text, where it was made up.
+    made: Option<String>,
+}
+
+impl Plan {
+    fn new(cli: &Cli, args: &ServeArgs, from_environment: Option<String>) -> Result<Self, Error> {
+        let none = Self { token: None, shown: None, made: None };
+        if args.mcp {
+            return Ok(none);
+        }
+        let wrong = |message: String| Error::new(ExitCode::Usage, message);
+        let is_local = args.listen.ip().is_loopback();
+        if !is_local && cli.global.offline {
+            return Err(wrong(format!("--offline and --listen {} can't go together", args.listen))
+                .hint("without --listen only programs of this machine can call"));
+        }
+        if !is_local && args.no_token {
+            return Err(wrong(format!("--no-token and --listen {} can't go together", args.listen))
+                .hint("a token that callers must know: --token-file FILE"));
+        }
+        if args.no_token {
+            return Ok(none);
+        }
+        if let Some(file) = &args.token_file {
+            let path = directory(&cli.global)?.join(file);
+            let name = printable(&file.display().to_string());
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| wrong(format!("failed to read the token in `{name}`")).cause(error))?;
+            let token = Token::new(&text)
+                .map_err(|error| wrong(format!("the text of `{name}` can't be a token")).cause(error))?;
+            return Ok(Self { token: Some(token), shown: Some("$(cat TOKEN-FILE)".to_owned()), made: None });
+        }
+        if let Some(text) = from_environment {
+            let token = Token::new(&text)
+                .map_err(|error| wrong(format!("the text of {TOKEN} can't be a token")).cause(error))?;
+            return Ok(Self { token: Some(token), shown: Some(format!("${TOKEN}")), made: None });
+        }
+        if !is_local {
+            return Err(wrong(format!("--listen {} needs a token of yours", args.listen))
+                .hint(format!("--token-file FILE, or {TOKEN}; `openssl rand -hex 20` makes one")));
+        }
+        let (token, text) =
+            Token::random().map_err(|error| Error::new(ExitCode::Internal, "failed to make a token").cause(error))?;
+        Ok(Self { token: Some(token), shown: Some(text.clone()), made: Some(text) })
+    }
+}
+
+/// Serves over HTTP until it is told to stop.
+async fn listen(
+    served: &Served,
+    args: &ServeArgs,
+    plan: Plan,
+    output: &Output,
+    interrupt: &Interrupt,
+) -> Result<ExitCode, Error> {
+    let failed = |error| {
+        Error::new(ExitCode::Usage, format!("failed to listen at {}", args.listen))
+            .cause(error)
+            .hint("`--listen 127.0.0.1:0` takes a port that is free")
+    };
+    let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let mut access = Access::new(address, plan.token);
+    access.hosts.clone_from(&args.host);
+    access.origins = args.allow_origin.iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect();
+    let url = format!("http://{address}");
+    if output.is_json() {
+        Output::json_line(json!({
+            "event": "serving", "url": url, "components": served.names(), "token": plan.made,
+        }));
+    } else {
+        Output::note(&printable(&told(served.names(), &url, plan.shown.as_deref())));
+    }
+    http(served, listener, access, interrupt).await.map_err(failed)?;
+    Ok(ExitCode::Done)
+}
+
+/// What a person needs to call the server.
+fn told(names: &[String], url: &str, token: Option<&str>) -> String {
+    let header = token.map(|token| format!("-H \"Authorization: Bearer {token}\" ")).unwrap_or_default();
+    let components = count(names.len(), "component");
+    let with = if token.is_some() { ", with the same header" } else { "" };
+    let first = names.first().map_or("NAME", String::as_str);
+    format!(
+        "serving {components} at {url} (Ctrl-C stops): {}\n  curl {header}{url}/v1/components\n  curl {header}--json INPUT \
+         {url}/v1/components/{first}\n  MCP clients: {url}/mcp{with}",
+        names.join(", ")
+    )
+}
