@@ -18,6 +18,8 @@ pub mod certify;
 #[cfg(feature = "cli")]
 pub mod interrupt;
 #[cfg(feature = "cli")]
+pub mod trial;
+#[cfg(feature = "cli")]
 pub mod event;
 #[cfg(feature = "cli")]
 pub mod syntax;
