@@ -19,6 +19,13 @@ impl Interrupt {
         Self(receiver)
     }
 
+    /// Comes when whoever holds the other end says so.
+    #[cfg(test)]
+    pub(crate) fn by_hand() -> (watch::Sender<bool>, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (sender, Self(receiver))
+    }
+
     /// Comes with the first Ctrl-C (or SIGTERM); the second ends the process at once. Needs a tokio runtime.
     pub fn on_signal() -> Self {
         let (sender, receiver) = watch::channel(false);

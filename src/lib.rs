@@ -20,6 +20,8 @@ pub mod interrupt;
 #[cfg(feature = "cli")]
 pub mod serve;
 #[cfg(feature = "cli")]
+pub mod trial;
+#[cfg(feature = "cli")]
 pub mod event;
 #[cfg(feature = "cli")]
 pub mod syntax;

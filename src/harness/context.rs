@@ -38,6 +38,8 @@ struct Frame {
     recorded: Option<u64>,
     depth: usize,
     own: Mutex<Own>,
+    /// What this context's calls took, and all that they made.
+    account: Arc<Mutex<Usage>>,
     is_over: AtomicBool,
 }
 
@@ -60,6 +62,7 @@ impl Context {
             recorded: None,
             depth: 0,
             own: Mutex::default(),
+            account: Arc::default(),
             is_over: AtomicBool::new(false),
         }))
     }
@@ -74,6 +77,7 @@ impl Context {
             recorded,
             depth: self.0.depth + 1,
             own: Mutex::default(),
+            account: self.0.account.clone(),
             is_over: AtomicBool::new(false),
         }))
     }
@@ -562,12 +566,26 @@ impl Context {
         self.0.run.spent()
     }
 
+    /// The same run's own code, with an account of its own: what calls take that are made through this context, others
+    /// that are under way aside, [`Context::taken`] says. For a component's context it is the context itself.
+    pub fn apart(&self) -> Self {
+        match self.0.entry {
+            None => Self::main(self.0.harness.clone(), self.0.run.clone()),
+            Some(_) => self.clone(),
+        }
+    }
+
+    /// What the calls took that were made through this context, and those that they made.
+    pub fn taken(&self) -> Usage {
+        *self.0.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts aside the most that a request can take, before it is sent.
     ///
     /// # Errors
     /// Of [`Class::Budget`], where the run has not that much left.
     pub fn put_aside(&self, most: Usage) -> Result<Aside, CallError> {
-        self.0.run.put_aside(self.name(), most)
+        self.0.run.put_aside(self.name(), most, &self.0.account)
     }
 
     /// Says what this call took; what was put aside for it is settled.

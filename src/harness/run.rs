@@ -74,8 +74,13 @@ impl Run {
         }
     }
 
-    /// Puts aside the most that something can take.
-    pub(super) fn put_aside(self: &Arc<Self>, component: &str, most: Usage) -> Result<Aside, CallError> {
+    /// Puts aside the most that something can take; `account` is told, too.
+    pub(super) fn put_aside(
+        self: &Arc<Self>,
+        component: &str,
+        most: Usage,
+        account: &Arc<Mutex<Usage>>,
+    ) -> Result<Aside, CallError> {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let mut then = *spent;
         then += most;
@@ -93,7 +98,8 @@ impl Run {
             return Err(CallError::new(component, Class::Budget, message));
         }
         *spent = then;
-        Ok(Aside { run: self.clone(), most })
+        *account.lock().unwrap_or_else(PoisonError::into_inner) += most;
+        Ok(Aside { run: self.clone(), account: account.clone(), most })
     }
 
     /// What its calls may take.
@@ -120,17 +126,20 @@ fn made_up() -> String {
 #[must_use = "what is put aside stays so until it is settled"]
 pub struct Aside {
     run: Arc<Run>,
+    account: Arc<Mutex<Usage>>,
     most: Usage,
 }
 
 impl Aside {
     /// Says what it really took.
     pub fn settle(self, took: Usage) {
-        let mut spent = self.run.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        spent.prompt_tokens = spent.prompt_tokens.saturating_sub(self.most.prompt_tokens);
-        spent.completion_tokens = spent.completion_tokens.saturating_sub(self.most.completion_tokens);
-        spent.requests = spent.requests.saturating_sub(self.most.requests);
-        spent.usd = (spent.usd - self.most.usd).max(0.0);
-        *spent += took;
+        for book in [&self.run.spent, &*self.account] {
+            let mut spent = book.lock().unwrap_or_else(PoisonError::into_inner);
+            spent.prompt_tokens = spent.prompt_tokens.saturating_sub(self.most.prompt_tokens);
+            spent.completion_tokens = spent.completion_tokens.saturating_sub(self.most.completion_tokens);
+            spent.requests = spent.requests.saturating_sub(self.most.requests);
+            spent.usd = (spent.usd - self.most.usd).max(0.0);
+            *spent += took;
+        }
     }
 }
