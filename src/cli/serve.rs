@@ -9,8 +9,9 @@ use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::args::{Cli, MessageFormat};
-use super::{Output, directory, find_workspace};
+use super::args::{AskingArgs, Cli, MessageFormat};
+use super::{Output, directory, session};
+use crate::driver::{self, Opened, Opening};
 use crate::error::{Error, ExitCode};
 use crate::harness::Harness;
 use crate::interrupt::Interrupt;
@@ -69,30 +70,44 @@ pub(crate) struct ServeArgs {
     /// The longest that a call may take
     #[arg(long, value_name = "SECONDS", default_value = "600")]
     timeout: NonZeroU32,
+    /// Read more rules on who may call what from this file (YAML or JSON)
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    #[command(flatten)]
+    asking: AskingArgs,
 }
 
 /// Runs the command.
 pub(super) async fn serve(cli: &Cli, args: &ServeArgs, output: &Output) -> Result<ExitCode, Error> {
     let plan = Plan::new(cli, args, std::env::var(TOKEN).ok().filter(|token| !token.is_empty()))?;
-    let interrupt = Interrupt::on_signal();
     if args.mcp {
         // Before anything else can print there.
         let own = own_stdout()?;
         let output = Output { format: MessageFormat::Human, ..*output };
-        let served = served(harness(cli, &output)?, args)?;
-        return speak(&served, own, &output, &interrupt).await;
+        let (opened, interrupt) = open(cli, args, &output).await?;
+        let ended = speak(&served(opened.harness.clone(), args)?, own, &output, &interrupt).await;
+        opened.flush()?;
+        return ended;
     }
-    let served = served(harness(cli, output)?, args)?;
-    listen(&served, args, plan, output, &interrupt).await
+    let (opened, interrupt) = open(cli, args, output).await?;
+    let ended = listen(&served(opened.harness.clone(), args)?, args, plan, output, &interrupt).await;
+    opened.flush()?;
+    ended
 }
 
-/// The workspace's components.
-fn harness(cli: &Cli, _output: &Output) -> Result<Harness, Error> {
-    // `driver::components::open` goes here: specs of `kind: component`, settings, approvals, ledger.
-    let workspace = find_workspace(&cli.global)?;
-    let _ = workspace;
-    Err(Error::new(ExitCode::Usage, "this workspace has no components")
-        .hint("a component is a spec of `kind: component`: docs/serve.md"))
+/// The workspace's components. There is nobody to ask: what needs an approval is denied.
+async fn open(cli: &Cli, args: &ServeArgs, output: &Output) -> Result<(Opened, Interrupt), Error> {
+    let mut session = session(cli, output, Some(&args.asking.whole()))?;
+    let from = directory(&cli.global)?;
+    let rules = args.rules.as_deref().map(|file| super::call::rules(&from.join(file))).transpose()?;
+    let opening = Opening { rules: rules.unwrap_or_default(), ..Opening::default() };
+    let opened = driver::open_components(&mut session, &args.names, opening, &from).await?;
+    if opened.harness.names().is_empty() {
+        return Err(Error::new(ExitCode::Usage, "this workspace has no components").hint(
+            "a component is a spec of `kind: component`, docs/components.md; artifacts count, too, once they are built",
+        ));
+    }
+    Ok((opened, session.interrupt.clone()))
 }
 
 fn served(harness: Harness, args: &ServeArgs) -> Result<Served, Error> {

@@ -11,7 +11,6 @@ use super::{Loaded, LoadedComponent, Session};
 use crate::component::{self, ModelComponent, Parts, ToolErrors};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
-use crate::event::Event;
 use crate::harness::{
     About, Approver, BoxFuture, CallError, Class, Component, Context, Decision, Harness, Outcome, Rule, Side,
 };
@@ -153,10 +152,6 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
         }
     };
     let harness = builder.build().map_err(|error| Error::new(ExitCode::Spec, error.to_string()))?;
-    if harness.names().is_empty() {
-        session
-            .tell(Event::Warning("there is nothing to call: no component, and no artifact that can be called".into()));
-    }
     Ok(Opened { harness, components, keeper })
 }
 
