@@ -11,9 +11,7 @@ use super::tools::Tools;
 use super::{ModelComponent, ROUNDS, reply};
 use crate::harness::{CallError, Class, Context};
 use crate::model::purse::{Purse, draw_within};
-use crate::model::{
-    Completion, Drawn, Finish, Model, ModelError, Parameters, Request, Said, Talk, ToolResult, Turn,
-};
+use crate::model::{Completion, Drawn, Finish, Model, ModelError, Parameters, Request, Said, Talk, ToolResult, Turn};
 use crate::prompt::{Prompt, is_text};
 use crate::schema::Schema;
 
@@ -109,7 +107,8 @@ impl<'a> Talking<'a> {
             }
             if completion.finish == Finish::Length {
                 let count = completion.completion_tokens;
-                let message = format!("the answer was cut off after {count} tokens; `sampling.max_tokens` is its limit");
+                let message =
+                    format!("the answer was cut off after {count} tokens; `sampling.max_tokens` is its limit");
                 return Err(self.error(Class::FormatViolation, message));
             }
             if !completion.calls.is_empty() {
@@ -147,9 +146,7 @@ impl<'a> Talking<'a> {
         match reply::read(text, &self.tools.protocol(output, false)) {
             Ok(Value::Object(mut said)) => match (said.shift_remove("answer"), said.shift_remove("call")) {
                 (Some(answer), _) => Step::Answer(answer),
-                (None, Some(Value::String(name))) => {
-                    Step::Call(name, said.shift_remove("input").unwrap_or_default())
-                }
+                (None, Some(Value::String(name))) => Step::Call(name, said.shift_remove("input").unwrap_or_default()),
                 (None, _) => Step::Misfit("it neither calls a tool nor answers".to_owned()),
             },
             Ok(_) => Step::Misfit("it neither calls a tool nor answers".to_owned()),

@@ -17,9 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::digest::sha256;
-use crate::harness::{
-    self, About, Answer, CallError, Class, Component, Context, Handling, Outcome, Rule, Side,
-};
+use crate::harness::{self, About, Answer, CallError, Class, Component, Context, Handling, Outcome, Rule, Side};
 use crate::model::price::Prices;
 use crate::model::{Model, Parameters};
 use crate::prompt::{PromptError, Templates};

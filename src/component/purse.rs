@@ -99,7 +99,9 @@ impl CallPurse {
         let mut then = state.spent;
         then += most;
         let over = |cap: &str, next: String, spent: String| {
-            self.refuse(format!("a request could take {next}, {spent} are spent, and the spec's `budget` for a call is {cap}"))
+            self.refuse(format!(
+                "a request could take {next}, {spent} are spent, and the spec's `budget` for a call is {cap}"
+            ))
         };
         if let Some(cap) = self.caps.tokens.filter(|cap| then.tokens() > *cap) {
             let (next, spent) = (format!("{} tokens", most.tokens()), state.spent.tokens().to_string());

@@ -169,6 +169,9 @@ mod tests {
         assert!(read("a bug", &choice).is_err());
         assert_eq!(read("{\"answer\": \"bug\"}", &choice), Ok(json!("bug")));
         assert_eq!(read("7", &schema(json!({"type": "integer"}))), Ok(json!(7)));
-        assert_eq!(read("```json\n[1, 2]\n```", &schema(json!({"type": "array", "items": {"type": "integer"}}))), Ok(json!([1, 2])));
+        assert_eq!(
+            read("```json\n[1, 2]\n```", &schema(json!({"type": "array", "items": {"type": "integer"}}))),
+            Ok(json!([1, 2]))
+        );
     }
 }

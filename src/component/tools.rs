@@ -65,11 +65,8 @@ impl Tools {
 
     /// As a provider is told of them.
     pub(super) fn wired(&self) -> Vec<Tool> {
-        let tool = |one: &One| Tool {
-            name: one.wire.clone(),
-            description: one.description.clone(),
-            input: one.input.clone(),
-        };
+        let tool =
+            |one: &One| Tool { name: one.wire.clone(), description: one.description.clone(), input: one.input.clone() };
         self.list.iter().map(tool).collect()
     }
 
@@ -136,10 +133,7 @@ impl Tools {
 
 /// Whether an error is not the model's to handle, whatever it is for.
 fn is_final(class: Class) -> bool {
-    matches!(
-        class,
-        Class::Denied | Class::Budget | Class::Cancelled | Class::Depth | Class::Record | Class::Diverged
-    )
+    matches!(class, Class::Denied | Class::Budget | Class::Cancelled | Class::Depth | Class::Record | Class::Diverged)
 }
 
 fn failed(text: String) -> Told {

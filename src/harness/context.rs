@@ -15,8 +15,8 @@ use super::approval::{Question, approve};
 use super::replay::Found;
 use super::run::Run;
 use super::{
-    Answer, Aside, Attempt, Audited, Began, BoxFuture, Budget, CallError, Class, Crossing, Decision, Description, Entry,
-    Harness, Inner, MAIN, Origin, Outcome, Side, Usage, record,
+    Answer, Aside, Attempt, Audited, Began, BoxFuture, Budget, CallError, Class, Crossing, Decision, Description,
+    Entry, Harness, Inner, MAIN, Origin, Outcome, Side, Usage, record,
 };
 use crate::schema::same;
 

@@ -222,7 +222,8 @@ fn turns(talk: &Talk) -> Vec<Value> {
 }
 
 fn tools(talk: &Talk) -> Vec<Value> {
-    let tool = |tool: &super::Tool| json!({"name": tool.name, "description": tool.description, "input_schema": tool.input});
+    let tool =
+        |tool: &super::Tool| json!({"name": tool.name, "description": tool.description, "input_schema": tool.input});
     talk.tools.iter().map(tool).collect()
 }
 
@@ -300,7 +301,8 @@ fn end(answer: &mut Answer) {
     if answer.calls.is_empty() || !thinks {
         answer.parts.clear();
     }
-    let is_blank = |part: &Value| part["type"] == "text" && part["text"].as_str().is_none_or(|text| text.trim().is_empty());
+    let is_blank =
+        |part: &Value| part["type"] == "text" && part["text"].as_str().is_none_or(|text| text.trim().is_empty());
     answer.parts.retain(|part| !is_blank(part));
 }
 

@@ -22,7 +22,9 @@ use super::purse::{Hold, Most, Purse};
 use super::sampling::derived_seed;
 use super::secret::Secrets;
 use super::trouble::Way;
-use super::{BoxFuture, Completion, Drawn, Finish, Identity, Model, ModelError, Parameters, Request, Talk, Wait, reasoning};
+use super::{
+    BoxFuture, Completion, Drawn, Finish, Identity, Model, ModelError, Parameters, Request, Talk, Wait, reasoning,
+};
 use crate::digest::sha256;
 use crate::prompt::Prompt;
 

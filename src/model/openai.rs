@@ -45,11 +45,7 @@ impl Dialect for Chat {
             messages.push(json!({"role": "system", "content": ask.prompt.system}));
         }
         messages.push(json!({"role": "user", "content": ask.prompt.user}));
-        let mut asked = Asked {
-            body: json!({"model": ask.model}),
-            temperature: 1.0,
-            ..Asked::default()
-        };
+        let mut asked = Asked { body: json!({"model": ask.model}), temperature: 1.0, ..Asked::default() };
         let put = |asked: &mut Asked, name: &'static str, value: Value| {
             if takes(name) {
                 asked.optional.push(name);
@@ -197,9 +193,7 @@ fn piece_of_call(answer: &mut Answer, piece: &Value, is_whole: bool) {
     let function = &piece["function"];
     let name = function["name"].as_str().unwrap_or_default();
     let index = piece["index"].as_u64();
-    let is_of = |call: &ToolCall| {
-        (index.is_none() || call.place == index) && id.is_none_or(|id| call.id == id)
-    };
+    let is_of = |call: &ToolCall| (index.is_none() || call.place == index) && id.is_none_or(|id| call.id == id);
     // A piece that names a function and has no id begins a call, too, where there is no place to tell them apart.
     let begins = is_whole || index.is_none() && id.is_none() && !name.is_empty();
     let at = answer.calls.iter().rposition(is_of).filter(|_| !begins);

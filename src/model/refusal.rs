@@ -42,8 +42,15 @@ const ORDER: [&str; 14] = [
 ];
 
 /// What servers call an answer that is held to a schema, beside the parameter's name.
-const FORMS: [&str; 7] =
-    ["response format", "output format", "output_format", "json_schema", "json schema", "json mode", "structured output"];
+const FORMS: [&str; 7] = [
+    "response format",
+    "output format",
+    "output_format",
+    "json_schema",
+    "json schema",
+    "json mode",
+    "structured output",
+];
 
 /// The one of `sent` that the reply to a refused request is about.
 pub fn refused<'a>(reply: &[u8], sent: &[&'a str]) -> Option<&'a str> {
@@ -68,9 +75,7 @@ pub fn refused<'a>(reply: &[u8], sent: &[&'a str]) -> Option<&'a str> {
     ordered().find(|name| match *name {
         "prefill" => raw.contains("prefill") || raw.contains("end with a user message"),
         // What is refused is one form of it, a schema, or something in the schema.
-        "response_format" | "output_config" => {
-            mentions(&raw, name) || FORMS.iter().any(|form| raw.contains(form))
-        }
+        "response_format" | "output_config" => mentions(&raw, name) || FORMS.iter().any(|form| raw.contains(form)),
         name => mentions(&raw, name),
     })
 }
@@ -150,7 +155,8 @@ mod tests {
             ("'some-model' does not support output format.", "output_config"),
             ("tool_choice: forcing a tool is not supported with thinking", "tool_choice"),
         ] {
-            let reply = serde_json::json!({"type": "error", "error": {"type": "invalid_request_error", "message": reply}});
+            let reply =
+                serde_json::json!({"type": "error", "error": {"type": "invalid_request_error", "message": reply}});
             let sent = ["output_config", "tool_choice", "tools"];
             assert_eq!(refused(reply.to_string().as_bytes(), &sent), Some(expected), "{reply}");
         }

@@ -175,8 +175,7 @@ mod tests {
             }, "required": required, "additionalProperties": false})
         };
         let null = wired(schema.clone(), Optional::Null);
-        let expected =
-            object(json!(["label", "score", "tags"]), json!(["number", "null"]), json!(["array", "null"]));
+        let expected = object(json!(["label", "score", "tags"]), json!(["number", "null"]), json!(["array", "null"]));
         assert_eq!((null.schema.clone(), null.strict), (expected, true));
         let unwrapped = |wired: &Wired, text: &str| wired.unwrap(text.to_owned());
         let fits = |text: &str| (text.to_owned(), true);

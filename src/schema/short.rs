@@ -105,7 +105,10 @@ mod tests {
             (json!({}), "any JSON"),
             (json!({"type": ["string", "null"], "maxLength": 9}), "string (at most 9 characters) | null"),
             (json!({"type": "integer", "minimum": 0, "maximum": 3}), "integer (0 to 3)"),
-            (json!({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}), "[number, …] (2 items)"),
+            (
+                json!({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+                "[number, …] (2 items)",
+            ),
             (json!({"type": "object", "additionalProperties": {"type": "boolean"}}), "{\"any key\": true | false, …}"),
             (
                 json!({"type": "object", "required": ["label"], "properties": {

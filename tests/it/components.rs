@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use llmc::component::{ComponentError, ModelComponent, Parts, ROUNDS, ToolErrors, handling};
 use llmc::harness::{Budget, CallError, Class, Component as _, Decision, Harness, Memory, Rule, RunOptions, Side};
+use llmc::model::Model;
 use llmc::model::anthropic::Anthropic;
 use llmc::model::command::{Options, Program};
 use llmc::model::http::Server as Reached;
 use llmc::model::openai::OpenAi;
 use llmc::model::price::Prices;
 use llmc::model::replay::Replay;
-use llmc::model::Model;
 use llmc::prompt::Templates;
 use llmc::schema::Schema;
 use llmc::spec::{ComponentExample, ComponentSpec, Sampling};
@@ -63,9 +63,7 @@ impl Kind {
     fn ended(self, text: &str, calls: &[(&str, &str, &str)], reason: &str) -> Reply {
         let body = match self {
             O => {
-                let call = |(id, name, arguments): &(&str, &str, &str)| {
-                    json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
-                };
+                let call = |(id, name, arguments): &(&str, &str, &str)| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
                 let reason = match reason {
                     "" => "stop",
                     "tools" => "tool_calls",
@@ -132,16 +130,28 @@ impl Kind {
                     events.push(format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap()));
                 };
                 push(json!({"type": "message_start", "message": {"content": [], "usage": {"input_tokens": 11}}}));
-                push(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}}));
-                push(json!({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}}));
-                push(json!({"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "sig=="}}));
+                push(
+                    json!({"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}}),
+                );
+                push(
+                    json!({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}}),
+                );
+                push(
+                    json!({"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "sig=="}}),
+                );
                 push(json!({"type": "content_block_stop", "index": 0}));
-                push(json!({"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": id, "name": name, "input": {}}}));
+                push(
+                    json!({"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": id, "name": name, "input": {}}}),
+                );
                 for piece in pieces {
-                    push(json!({"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": piece}}));
+                    push(
+                        json!({"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": piece}}),
+                    );
                 }
                 push(json!({"type": "content_block_stop", "index": 1}));
-                push(json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 7}}));
+                push(
+                    json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 7}}),
+                );
                 push(json!({"type": "message_stop"}));
             }
         }
@@ -150,8 +160,7 @@ impl Kind {
 
     fn refuses(self, message: &str) -> Reply {
         let error = json!({"type": "invalid_request_error", "message": message});
-        Reply::new(400, json!({"type": "error", "error": error}).to_string())
-            .header("content-type", "application/json")
+        Reply::new(400, json!({"type": "error", "error": error}).to_string()).header("content-type", "application/json")
     }
 
     fn schema_sent(self, request: &Received) -> Value {
@@ -279,7 +288,10 @@ async fn a_model_is_held_to_the_schema_and_its_answer_is_the_components() {
         assert_eq!(result, Ok(json!({"label": "bug"})), "{kind:?}");
         let crossing = &bench.memory.crossings()[0];
         assert_eq!((crossing.side, crossing.model.as_deref()), (Side::Model, Some(kind.name())));
-        assert_eq!((crossing.usage.prompt_tokens, crossing.usage.completion_tokens, crossing.usage.requests), (11, 7, 1));
+        assert_eq!(
+            (crossing.usage.prompt_tokens, crossing.usage.completion_tokens, crossing.usage.requests),
+            (11, 7, 1)
+        );
         assert!(crossing.attempts.is_empty());
         let request = &server.received()[0];
         let sent = kind.schema_sent(request)["schema"].clone();
@@ -316,7 +328,8 @@ async fn fields_that_may_be_absent_and_values_that_are_no_objects_are_read_as_me
 async fn an_answer_that_does_not_fit_is_sent_back_once() {
     for kind in KINDS {
         let (result, server, bench) =
-            one(kind, vec![kind.text(r#"{"label":"bug","score":12}"#), kind.text(r#"{"label":"bug","score":9}"#)]).await;
+            one(kind, vec![kind.text(r#"{"label":"bug","score":12}"#), kind.text(r#"{"label":"bug","score":9}"#)])
+                .await;
         assert_eq!(result, Ok(json!({"label": "bug", "score": 9})), "{kind:?}");
         let messages = server.received()[1].json()["messages"].to_string();
         assert!(messages.contains("/score: 12 is above 9") && messages.contains(r#"\"score\":12"#), "{messages}");
@@ -349,7 +362,12 @@ async fn what_a_provider_does_has_its_class() {
             (vec![kind.ended("{\"label\":", &[], "length")], 1, Class::FormatViolation, "cut off after 7 tokens"),
             (vec![kind.text(&huge)], 2, Class::FormatViolation, "it is longer than 1048576 bytes"),
             (vec![Reply::new(401, "no")], 1, Class::Provider, "refused the key (HTTP 401); is the key"),
-            (vec![kind.refuses("sk-canary-5f1e0a9b is odd")], 1, Class::Provider, "(HTTP 400): [key] is odd; the server's"),
+            (
+                vec![kind.refuses("sk-canary-5f1e0a9b is odd")],
+                1,
+                Class::Provider,
+                "(HTTP 400): [key] is odd; the server's",
+            ),
             (vec![Reply::new(500, "down")], 4, Class::Provider, "failed (HTTP 500): down (asked 4 times); the fault"),
             (vec![cut], 4, Class::Provider, "broke off in the middle of its answer"),
         ] {
@@ -362,7 +380,8 @@ async fn what_a_provider_does_has_its_class() {
         }
         // What is sent again is told, and what may have been paid for counts.
         let fine = kind.text(r#"{"label":"bug"}"#);
-        let (result, _, bench) = one(kind, vec![Reply::new(429, "wait").header("retry-after", "0"), fine.clone()]).await;
+        let (result, _, bench) =
+            one(kind, vec![Reply::new(429, "wait").header("retry-after", "0"), fine.clone()]).await;
         assert_eq!(result, Ok(json!({"label": "bug"})));
         assert_eq!(bench.attempts(), [format!("{} had to be asked 2 times for one answer", kind.name())]);
         assert_eq!(bench.usage().requests, 1, "a server that has no time does not bill for it");
@@ -472,8 +491,7 @@ async fn tools_are_called_through_the_harness_and_what_they_give_goes_back() {
                     {"type": "tool_use", "id": "call-1", "name": "shop_price", "input": {"item": "tea"}},
                 ]);
                 assert_eq!(first[1]["content"], blocks);
-                let result =
-                    json!({"type": "tool_result", "tool_use_id": "call-1", "content": "7", "is_error": false});
+                let result = json!({"type": "tool_result", "tool_use_id": "call-1", "content": "7", "is_error": false});
                 assert_eq!(first[2]["content"], json!([result]));
                 assert_eq!(second[4]["content"][1]["is_error"], true);
             }
@@ -484,7 +502,8 @@ async fn tools_are_called_through_the_harness_and_what_they_give_goes_back() {
 #[tokio::test]
 async fn what_is_no_tool_and_no_json_is_told_to_the_model_and_calls_nothing() {
     for kind in KINDS {
-        let mut calls = vec![("c1", "secret_tool", "{}"), ("c2", "no_such", "{}"), ("c3", "shop_price", r#"{"item":7}"#)];
+        let mut calls =
+            vec![("c1", "secret_tool", "{}"), ("c2", "no_such", "{}"), ("c3", "shop_price", r#"{"item":7}"#)];
         if kind == O {
             calls.push(("c4", "add", "[1, 2"));
         }
@@ -500,8 +519,13 @@ async fn what_is_no_tool_and_no_json_is_told_to_the_model_and_calls_nothing() {
             assert!(messages.contains(told), "{told}: {messages}");
         }
         assert_eq!(messages.contains("the input is no JSON"), kind == O);
-        let failed: Vec<_> =
-            bench.memory.crossings().into_iter().filter(|one| one.component != "triage").map(|one| one.component).collect();
+        let failed: Vec<_> = bench
+            .memory
+            .crossings()
+            .into_iter()
+            .filter(|one| one.component != "triage")
+            .map(|one| one.component)
+            .collect();
         assert_eq!(failed, ["shop.price"], "only what is a tool was called at all");
     }
 }
@@ -578,7 +602,8 @@ async fn nothing_is_sent_that_does_not_fit_a_budget() {
     let server = Server::script(vec![O.text(r#"{"label":"bug"}"#)]);
     let free = || parts(vec![O.model(&server.url)]);
     let bench = Bench::new(triage(), free());
-    let with = |tokens, usd| RunOptions { budget: Budget { tokens, usd, ..Budget::default() }, ..RunOptions::default() };
+    let with =
+        |tokens, usd| RunOptions { budget: Budget { tokens, usd, ..Budget::default() }, ..RunOptions::default() };
     let error = bench.harness.run_with(with(Some(2000), None)).call::<Value>("triage", "x").await.unwrap_err();
     assert_eq!(error.class, Class::Budget);
     assert!(server.received().is_empty());
@@ -624,9 +649,8 @@ async fn draws_are_new_unless_a_seed_repeats_them_all() {
 
 #[tokio::test]
 async fn the_digest_holds_all_that_answers_depend_on_and_nothing_else() {
-    let digest = |spec: ComponentSpec, parts: Parts| {
-        ModelComponent::new(spec, parts).unwrap().about().digest.clone().unwrap()
-    };
+    let digest =
+        |spec: ComponentSpec, parts: Parts| ModelComponent::new(spec, parts).unwrap().about().digest.clone().unwrap();
     let usual = || parts(vec![O.model("http://localhost:1")]);
     let base = digest(triage(), usual());
     let mut hidden = triage();
@@ -697,10 +721,9 @@ async fn recorded_answers_are_given_in_order_and_take_nothing() {
     std::fs::write(&file, "{\"text\": \"odd\"}\n{\"text\": \"{\\\"label\\\": \\\"bug\\\"}\"}\n{\"text\": \"{\\\"label\\\": \\\"billing\\\"}\"}\n").unwrap();
     let replay: Arc<dyn Model> = Arc::new(Replay::read(&file, "answers.jsonl").unwrap());
     let bench = Bench::new(triage(), parts(vec![replay]));
-    let run = bench.harness.run_with(RunOptions {
-        budget: Budget { tokens: Some(1), ..Budget::default() },
-        ..RunOptions::default()
-    });
+    let run = bench
+        .harness
+        .run_with(RunOptions { budget: Budget { tokens: Some(1), ..Budget::default() }, ..RunOptions::default() });
     assert_eq!(run.call::<Value>("triage", "x").await, Ok(json!({"label": "bug"})));
     assert_eq!(run.call::<Value>("triage", "x").await, Ok(json!({"label": "billing"})));
     let error = run.call::<Value>("triage", "x").await.unwrap_err();
