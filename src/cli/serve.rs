@@ -254,3 +254,60 @@ fn told(names: &[String], url: &str, token: Option<&str>) -> String {
         names.join(", ")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::args::Command;
+    use super::*;
+
+    fn plan(line: &str, from_environment: Option<&str>) -> Result<Plan, String> {
+        let cli = Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
+        let Command::Serve(args) = &cli.command else { panic!("{line} is another command") };
+        Plan::new(&cli, args, from_environment.map(str::to_owned)).map_err(|error| error.render(false))
+    }
+
+    #[test]
+    fn a_token_is_made_up_on_this_machine_alone() {
+        let made = plan("llmc serve", None).unwrap();
+        assert_eq!(made.shown, made.made);
+        assert_eq!(Token::new(&made.made.unwrap()).ok(), made.token);
+        let given = plan("llmc serve", Some("0123456789abcdef")).unwrap();
+        assert_eq!((given.made, given.shown.as_deref()), (None, Some("$LLMC_SERVE_TOKEN")));
+        assert_eq!(given.token, Token::new("0123456789abcdef").ok());
+        assert_eq!(plan("llmc serve --no-token", Some("0123456789abcdef")).unwrap().token, None);
+        assert!(plan("llmc serve", Some("short")).unwrap_err().contains("shorter than 16 characters"));
+        assert!(plan("llmc serve --listen 0.0.0.0:80", None).unwrap_err().contains("needs a token of yours"));
+        assert!(plan("llmc serve --listen [::]:80 --no-token", None).unwrap_err().contains("can't go together"));
+        let other = plan("llmc serve --listen 10.0.0.1:80", Some("0123456789abcdef")).unwrap();
+        assert!(other.token.is_some() && other.made.is_none());
+        let offline = plan("llmc --offline serve --listen 10.0.0.1:80", Some("0123456789abcdef"));
+        assert!(offline.unwrap_err().contains("--offline"));
+        assert!(plan("llmc --offline serve", None).is_ok());
+        let missing = plan("llmc serve --token-file /nowhere/token", None).unwrap_err();
+        assert!(missing.contains("failed to read the token in `/nowhere/token`"), "{missing}");
+    }
+
+    #[test]
+    fn what_is_for_http_is_refused_over_standard_input() {
+        assert!(plan("llmc serve --mcp a b", None).is_ok());
+        for flag in ["--http", "--listen 127.0.0.1:1", "--no-token", "--token-file x", "--host x", "--allow-origin x"] {
+            assert!(plan(&format!("llmc serve --mcp {flag}"), None).is_err(), "{flag}");
+        }
+        assert!(plan("llmc serve --timeout 0", None).is_err());
+    }
+
+    #[test]
+    fn a_person_is_told_how_to_call() {
+        let names = ["classify".to_owned(), "reply".to_owned()];
+        assert_eq!(
+            told(&names, "http://127.0.0.1:8000", Some("TOKEN")),
+            "serving 2 components at http://127.0.0.1:8000 (Ctrl-C stops): classify, reply\n  \
+             curl -H \"Authorization: Bearer TOKEN\" http://127.0.0.1:8000/v1/components\n  \
+             curl -H \"Authorization: Bearer TOKEN\" --json INPUT http://127.0.0.1:8000/v1/components/classify\n  \
+             MCP clients: http://127.0.0.1:8000/mcp, with the same header"
+        );
+        assert!(told(&names, "http://127.0.0.1:8000", None).ends_with("  MCP clients: http://127.0.0.1:8000/mcp"));
+    }
+}

@@ -227,11 +227,11 @@ fn an_error_has_the_status_of_its_class_and_says_where_it_arose() {
     let asked = server.post("/v1/components/ask", "1").fails(403, "denied");
     assert!(asked.contains("nobody to ask"), "{asked}");
     // A component's own mistakes are not its caller's.
-    server.post("/v1/components/misuses", "1").fails(500, "failed");
+    server.post("/v1/components/misuses", "1").fails(500, "input");
     let passed = server.post("/v1/components/passes", "1");
     passed.fails(500, "input");
     assert_eq!(passed.json()["error"]["chain"], json!(["main", "passes", "text"]));
-    server.post("/v1/components/reaches", "1").fails(500, "failed");
+    server.post("/v1/components/reaches", "1").fails(403, "denied");
 }
 
 /// A component that hands on the error of what it calls.
