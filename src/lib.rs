@@ -22,6 +22,10 @@ pub mod syntax;
 #[cfg(feature = "cli")]
 pub mod spec;
 #[cfg(feature = "cli")]
+pub mod types;
+#[cfg(feature = "cli")]
+pub mod register;
+#[cfg(feature = "cli")]
 pub mod prompt;
 #[cfg(feature = "cli")]
 pub mod model;
