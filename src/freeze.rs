@@ -9,12 +9,15 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::sha256;
 use crate::provenance::{Provenance, ProvenanceError, Subject, Summary, UseRecord};
-use crate::spec::{Dependency, Sampling};
+use crate::register::{self, Callable};
+use crate::spec::{ComponentSpec, Dependency, Sampling};
+use crate::types;
 use crate::workspace::{Workspace, WorkspaceError, paths};
 
 /// A path relative to the workspace's root, and what the file holds.
@@ -120,13 +123,100 @@ fn text(parts: &[&str]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// An artifact as the generated crate sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How the second line of a component's Rust begins; the SHA-256 of all below it follows.
+const COMPONENT_MARK: &str = "// component sha256:";
+
+/// The Rust of a component: its types and, where it is hardened, the code that answers in the model's place, whose
+/// `pub fn NAME(input: Input) -> Option<Output>` may abstain.
+pub fn component_code(spec: &ComponentSpec, spec_path: &str, hardened: Option<&str>) -> Vec<u8> {
+    let body = text(&[&types::of(spec), if hardened.is_some() { "\n" } else { "" }, hardened.unwrap_or_default()]);
+    let mark = format!("{COMPONENT_MARK}{}\n", sha256(&body));
+    let head = header(&spec.name, spec_path, &sha256(spec.canonical()));
+    [head.as_bytes(), mark.as_bytes(), &body].concat()
+}
+
+/// The part of a component's file below its head; `None` where it is no such file.
+pub fn component_body(code: &[u8]) -> Option<&[u8]> {
+    component_parts(code).map(|(_, body)| body)
+}
+
+/// Whether a component's file is as it was written, whatever its spec says by now.
+pub fn is_component_as_written(code: &[u8]) -> bool {
+    let unix = unix_lines(code);
+    component_parts(unix.as_deref().unwrap_or(code)).is_some_and(|(digest, body)| sha256(body).as_bytes() == digest)
+}
+
+/// Where the spec of generated Rust is, as its first line says.
+pub fn spec_path(code: &[u8]) -> Option<String> {
+    let line = code.split(|byte| *byte == b'\n').next()?;
+    let rest = std::str::from_utf8(line).ok()?.strip_prefix(MARK)?.strip_prefix(" from ")?;
+    Some(rest.split_once(" (sha256:")?.0.to_owned())
+}
+
+/// The digest that a component's file tells, and what is below its head.
+fn component_parts(code: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (first, rest) = code.split_at(code.iter().position(|byte| *byte == b'\n')? + 1);
+    let (second, body) = rest.split_at(rest.iter().position(|byte| *byte == b'\n')? + 1);
+    let digest = second.trim_ascii_end().strip_prefix(COMPONENT_MARK.as_bytes())?;
+    first.starts_with(MARK.as_bytes()).then_some((digest, body))
+}
+
+/// An artifact, or a component, as the generated crate sees it.
+#[derive(Debug, Clone)]
 pub struct Module {
     /// Its spec's name.
     pub name: String,
     /// Crates it may use.
     pub dependencies: BTreeMap<String, Dependency>,
+    /// Its file.
+    pub code: Code,
+}
+
+/// The bytes of a module's file, and what they have for the harness: read where that is asked for, once.
+#[derive(Debug, Clone)]
+pub struct Code(Arc<(Vec<u8>, OnceLock<(String, Callable)>)>);
+
+impl Code {
+    /// These bytes; the line ends that git may have changed on checkout are put back.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let bytes = unix_lines(&bytes).unwrap_or(bytes);
+        Self(Arc::new((bytes, OnceLock::new())))
+    }
+
+    /// Whether it is a component's.
+    pub fn is_component(&self) -> bool {
+        component_parts(&self.0.0).is_some()
+    }
+
+    /// The file's SHA-256, and what can be called in it.
+    fn callable(&self, name: &str) -> &(String, Callable) {
+        let (bytes, known) = &*self.0;
+        known.get_or_init(|| {
+            let code = String::from_utf8_lossy(bytes);
+            (sha256(bytes), register::read(&code, name, self.is_component()))
+        })
+    }
+}
+
+impl Module {
+    /// The module of an artifact whose files these are.
+    pub fn new(name: &str, dependencies: &BTreeMap<String, Dependency>, files: &[FileText]) -> Self {
+        let path = paths::code(name);
+        let code = files.iter().find(|(file, _)| *file == path).map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+        Self { name: name.to_owned(), dependencies: dependencies.clone(), code: Code::new(code) }
+    }
+
+    /// Functions of it that can't be called with JSON, as `register` would name them, and why.
+    pub fn left_out(&self) -> Vec<(String, String)> {
+        let (_, callable) = self.code.callable(&self.name);
+        let out = callable.left_out.iter();
+        out.map(|(function, why)| (callable.name(&self.name, function), why.clone())).collect()
+    }
+}
+
+/// Whether the crate has `register`: where it is asked for, and where there is a component.
+pub fn has_register(modules: &[Module], harness: bool) -> bool {
+    harness || modules.iter().any(|module| module.code.is_component())
 }
 
 /// `modules`, sorted by name, with `new` in the place of one of the same name.
@@ -136,19 +226,31 @@ pub fn with_module(modules: &[Module], new: Module) -> Vec<Module> {
     all.into_values().collect()
 }
 
-/// The crate's own files: manifest and root module.
-pub fn crate_files(modules: &[Module]) -> Result<Vec<FileText>, FreezeError> {
+/// The crate's own files: manifest and root module. With `harness` it has `register`, whether or not there is a component.
+pub fn crate_files(modules: &[Module], harness: bool) -> Result<Vec<FileText>, FreezeError> {
     let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+    let mut root = crate_root(&names);
+    let has_register = has_register(modules, harness);
+    if has_register {
+        let mut sorted: Vec<&Module> = modules.iter().collect();
+        sorted.sort_by(|one, other| one.name.cmp(&other.name));
+        let callable = sorted.iter().map(|module| {
+            let (digest, callable) = module.code.callable(&module.name);
+            (module.name.as_str(), digest.as_str(), callable)
+        });
+        root.push_str(&register::write(&callable.collect::<Vec<_>>()));
+    }
     Ok(vec![
-        (paths::MANIFEST.to_owned(), crate_manifest(modules)?.into_bytes()),
-        (paths::CRATE_ROOT.to_owned(), crate_root(&names).into_bytes()),
+        (paths::MANIFEST.to_owned(), crate_manifest(modules, has_register)?.into_bytes()),
+        (paths::CRATE_ROOT.to_owned(), root.into_bytes()),
     ])
 }
 
 /// `generated/Cargo.toml`, with the union of what the modules depend on.
 ///
-/// Features add up; default features are on when any module has them on. Versions have to be the same text.
-pub fn crate_manifest(modules: &[Module]) -> Result<String, FreezeError> {
+/// Features add up; default features are on when any module has them on. Versions have to be the same text. What
+/// components and `register` need (`with_serde`) is added, of the version that is asked for if there is one.
+pub fn crate_manifest(modules: &[Module], with_serde: bool) -> Result<String, FreezeError> {
     let mut union: BTreeMap<&str, (&str, Dependency)> = BTreeMap::new();
     let mut sorted: Vec<&Module> = modules.iter().collect();
     sorted.sort_by(|one, other| one.name.cmp(&other.name));
@@ -166,6 +268,14 @@ pub fn crate_manifest(modules: &[Module]) -> Result<String, FreezeError> {
             }
             all.features.extend(dependency.features.iter().cloned());
             all.default_features |= dependency.default_features;
+        }
+    }
+    if with_serde {
+        for (name, feature) in [("serde", Some("derive")), ("serde_json", None)] {
+            let plain = || Dependency { version: "1".to_owned(), features: Vec::new(), default_features: true };
+            let (_, all) = union.entry(name).or_insert_with(|| ("register", plain()));
+            all.features.extend(feature.map(str::to_owned));
+            all.default_features = true;
         }
     }
     let mut manifest = "\
@@ -361,10 +471,64 @@ pub fn up_to_date(
     if summary.spec.path != spec_path {
         return Ok(Freshness::Elsewhere(summary.spec.path));
     }
+    if is_listed(workspace, name)? { Ok(Freshness::Fresh) } else { Ok(Freshness::Unlisted) }
+}
+
+/// Whether the crate lists a module.
+fn is_listed(workspace: &Workspace, name: &str) -> Result<bool, FreezeError> {
     let root = read(&workspace.path(paths::CRATE_ROOT))?.unwrap_or_default();
     let line = module_line(name);
-    let listed = root.split(|byte| *byte == b'\n').any(|one| one.trim_ascii() == line.as_bytes());
-    if listed && workspace.path(paths::MANIFEST).is_file() { Ok(Freshness::Fresh) } else { Ok(Freshness::Unlisted) }
+    let is_there = root.split(|byte| *byte == b'\n').any(|one| one.trim_ascii() == line.as_bytes());
+    Ok(is_there && workspace.path(paths::MANIFEST).is_file())
+}
+
+/// Whether `register` in the crate is as it should be: there, or not there. Which artifacts it lists is not looked at.
+pub fn is_register_right(workspace: &Workspace, wanted: bool) -> Result<bool, FreezeError> {
+    let Some(root) = read(&workspace.path(paths::CRATE_ROOT))? else { return Ok(true) };
+    let is_there = root.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == b"pub fn register(");
+    Ok(is_there == wanted)
+}
+
+/// Compares a component's file with what its spec says.
+pub fn component_freshness(workspace: &Workspace, spec: &ComponentSpec, path: &str) -> Result<Freshness, FreezeError> {
+    let name = &spec.name;
+    let code_path = paths::code(name);
+    let Some(code) = read(&workspace.path(&code_path))? else { return Ok(Freshness::Missing) };
+    let code = unix_lines(&code).unwrap_or(code);
+    if !is_component_as_written(&code) {
+        let record = read(&workspace.path(&paths::provenance(name)))?.and_then(|bytes| Summary::read(&bytes).ok());
+        let is_artifact =
+            record.as_ref().and_then(|record| record.digest_of(&code_path)).is_some_and(|one| is_text_of(&code, one));
+        return Ok(match is_artifact && component_parts(&code).is_none() {
+            true => Freshness::Stale(WAS_FUNCTION.to_owned()),
+            false => Freshness::HandEdited(vec![code_path]),
+        });
+    }
+    if let Some(other) = spec_path(&code).filter(|other| other != path)
+        && workspace.path(&other).exists()
+    {
+        return Ok(Freshness::Taken(other));
+    }
+    if is_hardened(workspace, name)? {
+        // The code is of these types; the rest of the spec may be another by now.
+        let types = types::of(spec);
+        let is_same = component_body(&code).is_some_and(|body| body.starts_with(types.as_bytes()));
+        if !is_same {
+            return Ok(Freshness::Stale("what it takes or gives changed".to_owned()));
+        }
+    } else if code != component_code(spec, path, None) {
+        return Ok(Freshness::Stale("the spec changed".to_owned()));
+    }
+    if is_listed(workspace, name)? { Ok(Freshness::Fresh) } else { Ok(Freshness::Unlisted) }
+}
+
+/// Why a component is stale where a function of its name was built.
+pub const WAS_FUNCTION: &str = "it was a function";
+
+/// Whether code answers for a component: its file is a component's, and has provenance.
+pub fn is_hardened(workspace: &Workspace, name: &str) -> Result<bool, FreezeError> {
+    let code = read(&workspace.path(&paths::code(name)))?.unwrap_or_default();
+    Ok(workspace.path(&paths::provenance(name)).is_file() && component_parts(&code).is_some())
 }
 
 /// Whether `bytes` have this SHA-256, as they are or with the line ends that git may have changed on checkout.
@@ -386,43 +550,62 @@ pub fn unix_lines(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(unix)
 }
 
-/// The artifacts in `generated/`, sorted: those with provenance and code.
+/// The artifacts in `generated/`, sorted: those with provenance and code; and the components, which have code alone.
 pub fn modules_on_disk(workspace: &Workspace) -> Result<Vec<Module>, FreezeError> {
-    let folder = workspace.path(paths::PROVENANCE);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(io_error("read", &folder)(error)),
-    };
     let mut modules = Vec::new();
-    for entry in entries {
-        let file = entry.map_err(io_error("read", &folder))?.file_name();
-        let Some(name) = file.to_str().and_then(module_name) else { continue };
-        if !workspace.path(&paths::code(name)).is_file() {
-            continue;
-        }
-        if let Some(bytes) = read(&workspace.path(&paths::provenance(name)))? {
-            modules.push(module(name, &bytes)?);
+    for name in recorded_names(workspace)? {
+        let Some(code) = read(&workspace.path(&paths::code(&name)))? else { continue };
+        if let Some(bytes) = read(&workspace.path(&paths::provenance(&name)))? {
+            modules.push(module(&name, &bytes, code)?);
         }
     }
+    modules.extend(components_on_disk(workspace)?);
     modules.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(modules)
 }
 
-/// The names that lie in `generated/provenance`, and those that the crate lists without there being code of theirs.
-pub fn names_on_disk(workspace: &Workspace) -> Result<Vec<String>, FreezeError> {
-    let folder = workspace.path(paths::PROVENANCE);
+/// The names in `generated/provenance`.
+fn recorded_names(workspace: &Workspace) -> Result<Vec<String>, FreezeError> {
+    names_in(&workspace.path(paths::PROVENANCE), module_name)
+}
+
+/// The names that a folder's files have; none where there is no folder.
+fn names_in(folder: &Path, name: fn(&str) -> Option<&str>) -> Result<Vec<String>, FreezeError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("read", folder)(error)),
+    };
     let mut names = Vec::new();
-    match fs::read_dir(&folder) {
-        Ok(entries) => {
-            for entry in entries {
-                let file = entry.map_err(io_error("read", &folder))?.file_name();
-                names.extend(file.to_str().and_then(module_name).map(str::to_owned));
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(io_error("read", &folder)(error)),
+    for entry in entries {
+        let file = entry.map_err(io_error("read", folder))?.file_name();
+        names.extend(file.to_str().and_then(name).map(str::to_owned));
     }
+    Ok(names)
+}
+
+/// The components that have no provenance: nothing answers for them but a model.
+pub fn components_on_disk(workspace: &Workspace) -> Result<Vec<Module>, FreezeError> {
+    let mut components = Vec::new();
+    for name in names_in(&workspace.path(paths::CODE), code_name)? {
+        if workspace.path(&paths::provenance(&name)).exists() {
+            continue;
+        }
+        components.extend(read(&workspace.path(&paths::code(&name)))?.and_then(|code| component(&name, code)));
+    }
+    Ok(components)
+}
+
+/// The component as the crate sees it, from its file; `None` where the file is none of a component.
+pub fn component(name: &str, code: Vec<u8>) -> Option<Module> {
+    let code = Code::new(code);
+    code.is_component().then(|| Module { name: name.to_owned(), dependencies: BTreeMap::new(), code })
+}
+
+/// The names that lie in `generated/provenance`, those of components, and those that the crate lists without there being code of theirs.
+pub fn names_on_disk(workspace: &Workspace) -> Result<Vec<String>, FreezeError> {
+    let mut names = recorded_names(workspace)?;
+    names.extend(components_on_disk(workspace)?.into_iter().map(|module| module.name));
     let root = read(&workspace.path(paths::CRATE_ROOT))?.unwrap_or_default();
     for line in String::from_utf8_lossy(&root).lines() {
         let name = line.trim().strip_prefix("pub mod ").and_then(|line| line.strip_suffix(';'));
@@ -434,16 +617,24 @@ pub fn names_on_disk(workspace: &Workspace) -> Result<Vec<String>, FreezeError> 
 
 /// The artifact's name, from the name of its provenance file; `None` when it is no such file.
 pub fn module_name(file_name: &str) -> Option<&str> {
-    let name = file_name.strip_suffix(".json")?;
+    plain_name(file_name.strip_suffix(".json")?)
+}
+
+/// The artifact's name, from the name of its code file; `None` when it is no such file.
+pub fn code_name(file_name: &str) -> Option<&str> {
+    plain_name(file_name.strip_suffix(".rs")?).filter(|name| *name != "lib")
+}
+
+fn plain_name(name: &str) -> Option<&str> {
     let plain = name.chars().all(|char| char.is_alphanumeric() || char == '_');
     (plain && !name.is_empty() && !name.starts_with(|char: char| char.is_numeric())).then_some(name)
 }
 
-/// The artifact as the crate sees it, from its provenance file.
-pub fn module(name: &str, provenance: &[u8]) -> Result<Module, FreezeError> {
+/// The artifact as the crate sees it, from its provenance file and its code.
+pub fn module(name: &str, provenance: &[u8], code: Vec<u8>) -> Result<Module, FreezeError> {
     let summary = Summary::read(provenance)
         .map_err(|source| FreezeError::Provenance { path: paths::provenance(name), source })?;
-    Ok(Module { name: name.to_owned(), dependencies: summary.dependencies })
+    Ok(Module { name: name.to_owned(), dependencies: summary.dependencies, code: Code::new(code) })
 }
 
 /// The files below `generated/` that cargo, rustc or llmc would find: those in these folders of it, or of these names.
@@ -702,12 +893,12 @@ mod tests {
 
     fn module(name: &str, dependencies: &[(&str, Dependency)]) -> Module {
         let dependencies = dependencies.iter().map(|(name, one)| ((*name).to_owned(), one.clone())).collect();
-        Module { name: name.into(), dependencies }
+        Module { name: name.into(), dependencies, code: Code::new(Vec::new()) }
     }
 
     #[test]
     fn the_manifest_is_a_workspace_of_its_own() {
-        insta::assert_snapshot!(crate_manifest(&[module("a", &[])]).unwrap(), @r##"
+        insta::assert_snapshot!(crate_manifest(&[module("a", &[])], false).unwrap(), @r##"
         # @generated by llmc; do not edit: it follows the specs
 
         [package]
@@ -727,11 +918,14 @@ mod tests {
 
     #[test]
     fn the_manifest_has_the_union_of_dependencies() {
-        let manifest = crate_manifest(&[
-            module("b", &[("serde", dependency("1", &["derive"], false)), ("regex", dependency("1", &[], true))]),
-            module("a", &[("serde", dependency("1", &["alloc", "derive"], false))]),
-            module("c", &[("x\"\n[patch]", dependency("1\"\\\n", &[], true))]),
-        ]);
+        let manifest = crate_manifest(
+            &[
+                module("b", &[("serde", dependency("1", &["derive"], false)), ("regex", dependency("1", &[], true))]),
+                module("a", &[("serde", dependency("1", &["alloc", "derive"], false))]),
+                module("c", &[("x\"\n[patch]", dependency("1\"\\\n", &[], true))]),
+            ],
+            false,
+        );
         let manifest = manifest.unwrap();
         let (_, dependencies) = manifest.split_once("[dependencies]\n").unwrap();
         insta::assert_snapshot!(dependencies, @r#"
@@ -748,7 +942,7 @@ mod tests {
             module("a", &[("regex", dependency("1", &[], true))]),
         ];
         assert_eq!(
-            crate_manifest(&modules).unwrap_err().to_string(),
+            crate_manifest(&modules, false).unwrap_err().to_string(),
             "`a` and `b` ask for different versions of `regex`: \"1\" and \"1.5\""
         );
     }

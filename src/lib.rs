@@ -28,6 +28,10 @@ pub mod syntax;
 #[cfg(feature = "cli")]
 pub mod spec;
 #[cfg(feature = "cli")]
+pub mod types;
+#[cfg(feature = "cli")]
+pub mod register;
+#[cfg(feature = "cli")]
 pub mod prompt;
 #[cfg(feature = "cli")]
 pub mod model;
@@ -53,8 +57,6 @@ pub mod clarify;
 pub mod provenance;
 #[cfg(feature = "cli")]
 pub mod sign;
-#[cfg(feature = "cli")]
-pub mod register;
 #[cfg(feature = "cli")]
 pub mod workspace;
 #[cfg(feature = "cli")]

@@ -169,6 +169,11 @@ impl Options {
         }
     }
 
+    /// Whether the generated crate has `register`, even without a component.
+    pub fn harness(&self) -> bool {
+        self.workspace.harness == Some(true)
+    }
+
     /// Whether builds leave proposals: if either the workspace or the user wants to see what is committed.
     pub fn needs_review(&self) -> bool {
         [&self.workspace, &self.user].iter().any(|settings| settings.review == Some(Review::Required))

@@ -187,6 +187,8 @@ pub mod paths {
     pub const MANIFEST: &str = "generated/Cargo.toml";
     /// The crate's root module.
     pub const CRATE_ROOT: &str = "generated/src/lib.rs";
+    /// The folder of the code.
+    pub const CODE: &str = "generated/src";
     /// The folder of the provenance files.
     pub const PROVENANCE: &str = "generated/provenance";
 

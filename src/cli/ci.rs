@@ -165,6 +165,7 @@ async fn check_all(
     if !output.is_json() && output.verbosity > Verbosity::Quiet {
         let also = if warnings > 0 { format!(", {}", report::count(warnings, "warning")) } else { String::new() };
         Output::note(&format!("{} valid{also}", report::count(right, "spec")));
+        super::tell_left_out(session, output)?;
     }
     Ok(ExitCode::Done)
 }

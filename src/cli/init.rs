@@ -46,7 +46,7 @@ pub(super) fn init(dir: &Path, shown: &Path, vcs: Vcs) -> Result<ExitCode, Error
     if !has_specs {
         files.push((EXAMPLE.0.to_owned(), EXAMPLE.1.as_bytes().to_vec()));
     }
-    files.extend(freeze::crate_files(&[])?);
+    files.extend(freeze::crate_files(&[], false)?);
     // Generated files have one form on every machine: git is not to change their line ends.
     files.push((".gitattributes".to_owned(), b"/generated/** -text\n".to_vec()));
     for (path, bytes) in &files {

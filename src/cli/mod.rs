@@ -400,7 +400,19 @@ async fn build(
     from: &std::path::Path,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    Ok(end(&driver::build(session, specs, from).await?, output))
+    let summary = driver::build(session, specs, from).await?;
+    tell_left_out(session, output)?;
+    Ok(end(&summary, output))
+}
+
+/// Says, where it is asked for more, what can't be called through the harness.
+fn tell_left_out(session: &Session, output: &Output) -> Result<(), Error> {
+    if output.verbosity == Verbosity::Verbose && !output.is_json() {
+        for (name, why) in driver::left_out(session)? {
+            Output::note(&format!("`{name}` can't be called through the harness: {why}"));
+        }
+    }
+    Ok(())
 }
 
 async fn validate(cli: &Cli, args: &ValidateArgs, output: &Output) -> Result<ExitCode, Error> {

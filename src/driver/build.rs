@@ -11,7 +11,7 @@ use super::propose::{self, Proposing};
 use super::ready::{Drawing, Ready};
 use super::repair::{Node, Step};
 use super::specs::{self, Loaded};
-use super::{Session, Summary, orphans, sign, stop};
+use super::{Session, Summary, component, orphans, sign, stop};
 use crate::candidate::{self, Candidate};
 use crate::digest;
 use crate::error::{Error, ExitCode};
@@ -54,9 +54,9 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
     let (gone, named): (Vec<String>, Vec<String>) =
         named.iter().cloned().partition(|name| orphans.iter().any(|orphan| orphan.name == *name));
     let is_all = named.is_empty() && gone.is_empty();
-    let (loaded, mistakes) = match named.is_empty() && !is_all {
-        true => (Vec::new(), Vec::new()),
-        false => specs::load_specs(session, &named, from)?,
+    let specs::Found { functions: loaded, components, mistakes } = match named.is_empty() && !is_all {
+        true => specs::Found::default(),
+        false => specs::load(session, &named, from)?,
     };
     if !mistakes.is_empty() {
         // Nothing is sampled while a spec is wrong: that costs money, and mending it comes first anyway.
@@ -64,7 +64,7 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
         summary.fail(Error::new(ExitCode::Spec, "a spec is invalid, nothing was built"));
         return Ok(summary);
     }
-    if loaded.is_empty() && is_all {
+    if loaded.is_empty() && components.is_empty() && is_all {
         let error = Error::new(ExitCode::Usage, "there is no spec in `specs/`");
         // A folder that was moved away is no wish to lose everything.
         return Err(match orphans.first() {
@@ -81,6 +81,16 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
         lock = Some(take_lock(session)?);
         freeze::recover(&session.workspace)?;
         orphans = orphans::find(session, repo.as_ref())?;
+    }
+    for one in &components {
+        let started = Instant::now();
+        match component::refresh(session, one, repo.as_ref(), &mut lock, started) {
+            Ok(finished) => finish(session, &mut summary, finished),
+            Err(error) => {
+                finish(session, &mut summary, failed(&one.spec.name, started, &error));
+                summary.fail(error);
+            }
+        }
     }
     for one in &loaded {
         if session.interrupt.is_set() {
@@ -166,6 +176,12 @@ pub async fn build(session: &mut Session, named: &[String], from: &Path) -> Resu
             )));
         }
         _ => orphans::remove(session, &orphans, repo.as_ref(), &mut summary)?,
+    }
+    if is_all {
+        let has_component = components.iter().any(|one| session.workspace.path(&paths::code(&one.spec.name)).is_file());
+        if let Err(error) = component::register(session, has_component, repo.as_ref(), &mut lock) {
+            summary.fail(error);
+        }
     }
     Ok(summary)
 }
@@ -307,7 +323,7 @@ pub(super) fn take_lock(session: &Session) -> Result<crate::workspace::Lock, Err
 /// Writes the crate's own files anew from the artifacts on disk.
 fn relist(session: &Session) -> Result<(), Error> {
     let modules = freeze::modules_on_disk(&session.workspace)?;
-    freeze::write(&session.workspace, &freeze::crate_files(&modules)?)?;
+    freeze::write(&session.workspace, &freeze::crate_files(&modules, session.options.harness())?)?;
     Ok(())
 }
 
@@ -557,10 +573,10 @@ pub(super) fn write(
 /// Writes an artifact's files and the crate's own; returns what is to be committed.
 pub(super) fn install(session: &Session, loaded: &Loaded, mut artifact: Vec<FileText>) -> Result<Vec<FileText>, Error> {
     sign::complete(session, &loaded.spec.name, &mut artifact)?;
-    let module = Module { name: loaded.spec.name.clone(), dependencies: loaded.spec.dependencies.clone() };
+    let module = Module::new(&loaded.spec.name, &loaded.spec.dependencies, &artifact);
     let modules = freeze::with_module(&freeze::modules_on_disk(&session.workspace)?, module);
     let mut files = artifact.clone();
-    files.extend(freeze::crate_files(&modules)?);
+    files.extend(freeze::crate_files(&modules, session.options.harness())?);
     let leftover = sign::leftover(session, &loaded.spec.name, &artifact);
     freeze::replace(&session.workspace, &files, &leftover)?;
     let mut to_commit = vec![(loaded.path.clone(), loaded.bytes.clone())];
@@ -592,7 +608,7 @@ pub(super) fn commit(
         }
         None => message::adopted(&spec.name, &provenance.spec.path),
     };
-    let module = Module { name: spec.name.clone(), dependencies: spec.dependencies.clone() };
+    let module = Module::new(&spec.name, &spec.dependencies, files);
     let removed = sign::committed_leftover(repo, &spec.name, files)?;
     commit_change(session, repo, &message, files, &removed, &[module])
 }
@@ -615,7 +631,7 @@ pub(super) fn commit_change(
         email: variable("EMAIL"),
     };
     let change = Change { files, removed, message, identity: &identity };
-    let outcome = repo.commit_artifacts(&change, modules)?;
+    let outcome = repo.commit_artifacts(&change, modules, session.options.harness())?;
     if outcome.commit.is_some() && !outcome.skipped_hooks.is_empty() {
         let hooks = outcome.skipped_hooks.join(", ");
         session.tell(Event::Note(format!("git hooks are not run for llmc's commits: {hooks}")));

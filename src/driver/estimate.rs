@@ -97,11 +97,12 @@ fn sum(costs: impl Iterator<Item = Cost>) -> Cost {
 
 /// What building the specs that are not up to date would cost.
 pub async fn estimate(session: &mut Session, named: &[String], from: &Path) -> Result<Estimates, Error> {
-    let (loaded, mistakes) = specs::load_specs(session, named, from)?;
+    // A component takes no samples.
+    let specs::Found { functions: loaded, components, mistakes } = specs::load(session, named, from)?;
     if !mistakes.is_empty() {
         return Err(Error::spec(mistakes));
     }
-    if loaded.is_empty() {
+    if loaded.is_empty() && components.is_empty() {
         return Err(Error::new(ExitCode::Usage, "there is no spec in `specs/`").hint("`llmc init` writes an example"));
     }
     let ledger = Ledger::open_to_read(&session.workspace.local_path())?;

@@ -59,7 +59,13 @@ pub(super) fn find(session: &Session, committed: Option<&Repo>) -> Result<Vec<Or
             Some(Err(_)) => continue,
             None => None,
         };
-        let spec_path = record.as_ref().map_or_else(|| paths::spec(&name), |record| record.spec.path.clone());
+        let code = freeze::read(&workspace.path(&paths::code(&name)))?;
+        let of_code =
+            || code.as_ref().and_then(|code| freeze::spec_path(code)).filter(|path| paths::is_spec(path, &name));
+        let spec_path = match &record {
+            Some(record) => record.spec.path.clone(),
+            None => of_code().unwrap_or_else(|| paths::spec(&name)),
+        };
         // A record of another spec contradicts itself: `llmc verify` tells of it.
         if !paths::is_spec(&spec_path, &name)
             || workspace.path(&spec_path).exists()
@@ -71,7 +77,8 @@ pub(super) fn find(session: &Session, committed: Option<&Repo>) -> Result<Vec<Or
         for path in [paths::code(&name), paths::tests(&name)] {
             let Some(bytes) = freeze::read(&workspace.path(&path))? else { continue };
             let digest = record.as_ref().and_then(|record| record.digest_of(&path));
-            if !digest.is_some_and(|digest| freeze::is_text_of(&bytes, digest)) {
+            let is_component = || record.is_none() && freeze::is_component_as_written(&bytes);
+            if !digest.is_some_and(|digest| freeze::is_text_of(&bytes, digest)) && !is_component() {
                 edited.push(path);
             }
         }
@@ -93,8 +100,15 @@ pub(super) fn on_disk(workspace: &Workspace) -> Result<Vec<([String; 4], String)
     let names = freeze::names_on_disk(workspace)?.into_iter();
     for name in names.filter(|name| !workspace.path(&paths::spec(name)).exists()) {
         let bytes = freeze::read(&workspace.path(&paths::provenance(&name)))?;
-        let Some(Ok(record)) = bytes.map(|bytes| provenance::Summary::read(&bytes)) else { continue };
-        let path = record.spec.path;
+        let path = match bytes.map(|bytes| provenance::Summary::read(&bytes)) {
+            Some(Ok(record)) => record.spec.path,
+            Some(Err(_)) => continue,
+            None => {
+                let code = freeze::read(&workspace.path(&paths::code(&name)))?;
+                let Some(path) = code.and_then(|code| freeze::spec_path(&code)) else { continue };
+                path
+            }
+        };
         if paths::is_spec(&path, &name) && !workspace.path(&path).exists() {
             found.push((paths::all(&name), path));
         }
@@ -160,7 +174,8 @@ pub(super) fn remove(
         let mut modules = freeze::modules_on_disk(&session.workspace)?;
         modules.retain(|one| one.name != orphan.name);
         let removed = orphan.files();
-        freeze::replace(&session.workspace, &freeze::crate_files(&modules)?, &removed)?;
+        let own = freeze::crate_files(&modules, session.options.harness())?;
+        freeze::replace(&session.workspace, &own, &removed)?;
         let mut commit = None;
         if let Some(repo) = repo {
             let message = message::removed(&orphan.name, &orphan.spec_path);
@@ -272,14 +287,14 @@ fn put(
     orphan: Option<&Orphan>,
     repo: Option<&Repo>,
 ) -> Result<(), Error> {
-    let module = Module { name: loaded.spec.name.clone(), dependencies: loaded.spec.dependencies.clone() };
     let mut modules = freeze::modules_on_disk(&session.workspace)?;
     modules.retain(|one| orphan.is_none_or(|orphan| one.name != orphan.name));
     let old_name = orphan.map_or(loaded.spec.name.as_str(), |orphan| orphan.name.as_str());
     let mut files = files.to_vec();
     sign::moved(session, old_name, &loaded.spec.name, &mut files)?;
+    let module = Module::new(&loaded.spec.name, &loaded.spec.dependencies, &files);
     let mut written = files.clone();
-    written.extend(freeze::crate_files(&freeze::with_module(&modules, module.clone()))?);
+    written.extend(freeze::crate_files(&freeze::with_module(&modules, module.clone()), session.options.harness())?);
     let mut removed = orphan.map(|orphan| orphan.files().to_vec()).unwrap_or_default();
     removed.extend(sign::leftover(session, &loaded.spec.name, &files));
     let old_record = freeze::read(&session.workspace.path(&paths::provenance(old_name)))?;

@@ -75,11 +75,11 @@ pub fn revert(session: &Session, named: &str, from: &Path) -> Result<Reverted, E
                 "`git commit` or `git stash` them first; `llmc adopt {name}` keeps edited code as an artifact"
             )));
     }
-    let module = Module { name: name.clone(), dependencies: then.provenance.dependencies.clone() };
+    let module = Module::new(&name, &then.provenance.dependencies, &then.files);
     let modules = freeze::with_module(&freeze::modules_on_disk(&session.workspace)?, module.clone());
     let mut files = then.files.clone();
     files.retain(|file| !is_there(&file));
-    files.extend(freeze::crate_files(&modules)?);
+    files.extend(freeze::crate_files(&modules, session.options.harness())?);
     // What signs the record that is there now signs none of then.
     let leftover = sign::leftover(session, &name, &then.files);
     let changed = freeze::replace(&session.workspace, &files, &leftover)?;

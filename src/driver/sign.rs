@@ -289,7 +289,7 @@ fn sign_one(session: &Session, loaded: &Loaded, signer: &Signer, repo: Option<&R
     match repo {
         Some(repo) if repo.head_file(&signed.path)?.as_ref() != Some(&files[4].1) => {
             let text = message::signed(name, &loaded.path, &signed.key);
-            let module = Module { name: name.clone(), dependencies: loaded.spec.dependencies.clone() };
+            let module = Module::new(name, &loaded.spec.dependencies, &files);
             signed.commit = build::commit_change(session, repo, &text, &files, &[], &[module])?;
         }
         None if !session.options.no_commit => {

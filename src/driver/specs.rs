@@ -196,10 +196,10 @@ fn tool_mistakes(
             }
             None => None,
         };
-        let several = |known: &[String]| {
-            let names: Vec<String> = known.iter().map(|one| format!("`{name}.{one}`")).collect();
-            format!("name one of {}", names.join(", "))
-        };
+        // As `register` in the generated crate names them.
+        let called = |one: &String| if one == name { format!("`{name}`") } else { format!("`{name}.{one}`") };
+        let several =
+            |known: &[String]| format!("name one of {}", known.iter().map(called).collect::<Vec<_>>().join(", "));
         let wrong = match (&known, function) {
             (None, _) => {
                 Some((format!("no spec `{name}` for the tool `{tool}`"), format!("there is no file `{path}`")))
@@ -210,10 +210,14 @@ fn tool_mistakes(
             (Some(known), Some(_)) if known.len() == 1 => {
                 Some((format!("`{name}` has one function, and is called by its own name"), format!("write `{name}`")))
             }
-            (Some(known), Some(one)) if !known.iter().any(|function| function == one) => {
-                Some((format!("`{name}` has no function `{one}`"), several(known)))
+            (Some(known), Some(one)) if one == name || !known.iter().any(|function| function == one) => {
+                let message = match one == name {
+                    true => format!("`{one}` of `{name}` is called `{name}`"),
+                    false => format!("`{name}` has no function `{one}`"),
+                };
+                Some((message, several(known)))
             }
-            (Some(known), None) if known.len() > 1 => {
+            (Some(known), None) if known.len() > 1 && !known.iter().any(|function| function == name) => {
                 Some((format!("`{name}` has {} functions", known.len()), several(known)))
             }
             _ => None,

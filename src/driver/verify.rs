@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::sign::{self, Trust};
-use super::specs::{self, Loaded};
-use super::{Session, Summary, build};
+use super::specs::{self, Loaded, LoadedComponent};
+use super::{Session, Summary, build, component};
 use crate::candidate::{self, Candidate};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
@@ -60,12 +60,13 @@ pub async fn verify(session: &mut Session, named: &[String], from: &Path) -> Res
 /// The same, with these signatures.
 pub(super) async fn run(session: &mut Session, named: &[String], from: &Path, trust: &Trust) -> Result<Summary, Error> {
     let mut summary = Summary::default();
-    let (loaded, mistakes) = specs::load_specs(session, named, from)?;
+    let specs::Found { functions: loaded, components, mistakes } = specs::load(session, named, from)?;
     if !mistakes.is_empty() {
         summary.mistakes = mistakes;
         summary.fail(Error::new(ExitCode::Difference, "a spec is invalid: its artifact can't be verified"));
     }
-    if loaded.is_empty() && summary.mistakes.is_empty() && named.is_empty() && freeze::is_empty(&session.workspace) {
+    let is_bare = loaded.is_empty() && components.is_empty();
+    if is_bare && summary.mistakes.is_empty() && named.is_empty() && freeze::is_empty(&session.workspace) {
         return Err(Error::new(ExitCode::Usage, "there is nothing to verify: no spec and no artifact")
             .hint("`llmc init` writes an example"));
     }
@@ -129,9 +130,23 @@ pub(super) async fn run(session: &mut Session, named: &[String], from: &Path, tr
             seconds: started.elapsed().as_secs_f64(),
         }));
     }
+    for one in &components {
+        let started = Instant::now();
+        let found = component::differences(session, one)?;
+        if found.is_some() {
+            differing.insert(one.spec.name.clone());
+        }
+        session.tell(Event::Verified(Verified {
+            spec: Some(one.spec.name.clone()),
+            path: Some(one.path.clone()),
+            differences: found.map(|(path, message)| Difference { path, line: None, message }).into_iter().collect(),
+            notes: Vec::new(),
+            seconds: started.elapsed().as_secs_f64(),
+        }));
+    }
     if named.is_empty() {
         let started = Instant::now();
-        let differences = crate_differences(&session.workspace, &loaded)?;
+        let differences = crate_differences(&session.workspace, &loaded, &components, session.options.harness())?;
         if !differences.is_empty() {
             differing.insert("the generated crate".to_owned());
             let seconds = started.elapsed().as_secs_f64();
@@ -396,18 +411,27 @@ pub(super) fn judge(
 }
 
 /// What is wrong with the generated crate as a whole.
-fn crate_differences(workspace: &Workspace, specs: &[Loaded]) -> Result<Vec<Difference>, Error> {
+fn crate_differences(
+    workspace: &Workspace,
+    specs: &[Loaded],
+    components: &[LoadedComponent],
+    harness: bool,
+) -> Result<Vec<Difference>, Error> {
     let mut differences = Vec::new();
     let mut expected: BTreeSet<String> = BTreeSet::new();
     // Where a record can't be read, which was told of already, the specs say as much.
     let modules = freeze::modules_on_disk(workspace).unwrap_or_else(|_| {
         let is_there = |one: &&Loaded| workspace.path(&paths::code(&one.spec.name)).is_file();
-        let module = |one: &Loaded| Module { name: one.spec.name.clone(), dependencies: one.spec.dependencies.clone() };
+        let module = |one: &Loaded| {
+            let code = freeze::read(&workspace.path(&paths::code(&one.spec.name))).ok().flatten().unwrap_or_default();
+            let (name, dependencies) = (one.spec.name.clone(), one.spec.dependencies.clone());
+            Module { name, dependencies, code: freeze::Code::new(code) }
+        };
         let mut modules: Vec<Module> = specs.iter().filter(is_there).map(module).collect();
         modules.sort_by(|one, other| one.name.cmp(&other.name));
         modules
     });
-    for (path, text) in freeze::crate_files(&modules)? {
+    for (path, text) in freeze::crate_files(&modules, harness)? {
         let is_same = read(workspace, &path)?.is_some_and(|bytes| unix(&bytes) == text);
         if !is_same {
             differences.push(Difference {
@@ -422,6 +446,7 @@ fn crate_differences(workspace: &Workspace, specs: &[Loaded]) -> Result<Vec<Diff
         let name = &loaded.spec.name;
         expected.extend(paths::all(name));
     }
+    expected.extend(components.iter().flat_map(|one| paths::all(&one.spec.name)));
     let gone: Vec<([String; 4], String)> = super::orphans::on_disk(workspace)?;
     for path in freeze::crate_listing(workspace, &OWN)? {
         if !expected.contains(&path) {

@@ -27,10 +27,16 @@ pub(super) struct Entry {
 }
 
 impl Repo {
-    /// Commits an artifact's files with the generated crate's own, which list HEAD's artifacts and `new`.
+    /// Commits an artifact's files with the generated crate's own, which list HEAD's artifacts and `new`; with `harness`
+    /// they have `register` in any case.
     ///
     /// So the commit builds by itself, whatever else lies in `generated/` uncommitted.
-    pub fn commit_artifacts(&self, change: &Change<'_>, new: &[Module]) -> Result<CommitOutcome, RepoError> {
+    pub fn commit_artifacts(
+        &self,
+        change: &Change<'_>,
+        new: &[Module],
+        harness: bool,
+    ) -> Result<CommitOutcome, RepoError> {
         self.commit_derived(change, &|tree| {
             let mut modules = match tree {
                 Some(tree) => self.modules_in(tree)?,
@@ -40,7 +46,7 @@ impl Repo {
             for module in new {
                 modules = freeze::with_module(&modules, module.clone());
             }
-            Ok(freeze::crate_files(&modules)?)
+            Ok(freeze::crate_files(&modules, harness)?)
         })
     }
 

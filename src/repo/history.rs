@@ -119,10 +119,23 @@ impl Repo {
         Ok(changed)
     }
 
-    /// The names of the artifacts in HEAD.
+    /// The names of the artifacts in HEAD, components among them.
     pub fn head_names(&self) -> Result<Vec<String>, RepoError> {
         let Some(commit) = self.head()?.commit else { return Ok(Vec::new()) };
-        Ok(self.names_in(&commit.tree().map_err(git("read HEAD"))?)?.into_iter().collect())
+        let tree = commit.tree().map_err(git("read HEAD"))?;
+        let mut names = self.names_in(&tree)?;
+        let folder = self.full_path(paths::CODE)?;
+        let folder = tree.get_path(Path::new(&folder)).and_then(|entry| self.git.find_tree(entry.id()));
+        for entry in folder.iter().flat_map(|folder| folder.iter()) {
+            let Some(name) = entry.name().ok().and_then(freeze::code_name) else { continue };
+            if entry.kind() == Some(ObjectType::Blob)
+                && !names.contains(name)
+                && self.module(name, None, entry.id())?.is_some()
+            {
+                names.insert(name.to_owned());
+            }
+        }
+        Ok(names.into_iter().collect())
     }
 
     fn names_in(&self, tree: &Tree<'_>) -> Result<HashSet<String>, RepoError> {

@@ -37,6 +37,21 @@ pub fn adopted(name: &str, spec: &str) -> String {
     )
 }
 
+/// What the commit of a component's types says.
+pub fn component(name: &str, spec: &str) -> String {
+    let (name, spec) = (line(name), line(spec));
+    format!("llmc: types of {name}\n\nWhat the component takes and gives; a model answers it.\n\nLlmc-Spec: {spec}\n")
+}
+
+/// What the commit says by which the generated crate gets `register`, or loses it.
+pub fn register(wanted: bool) -> String {
+    let (subject, why) = match wanted {
+        true => ("register the artifacts", "What can be called with JSON is listed for the harness."),
+        false => ("register nothing", "There is no component, and llmc.yaml does not ask for `harness`."),
+    };
+    format!("llmc: {subject}\n\n{why}\n")
+}
+
 /// What the commit says that removes an artifact without a spec.
 pub fn removed(name: &str, spec: &str) -> String {
     let (name, spec) = (line(name), line(spec));

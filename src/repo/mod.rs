@@ -17,7 +17,7 @@ pub use history::{Revision, Stored, without_header};
 pub use message::CommitMessage;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,8 +37,9 @@ pub struct Repo {
     workdir: PathBuf,
     /// Where the workspace is in the work tree: empty, or ending in `/`.
     prefix: String,
-    /// Modules by the blob of their provenance, since every commit needs them all.
-    modules: RefCell<HashMap<Oid, Module>>,
+    /// Modules by the blobs of their provenance, which components have none of, and their code, since every commit needs
+    /// them all; `None` where the code is none of a component.
+    modules: RefCell<HashMap<(Option<Oid>, Oid), Option<Module>>>,
 }
 
 /// Why git can't be used, or nothing was committed.
@@ -282,7 +283,7 @@ impl Repo {
         Ok(self.git.find_blob(oid).ok().map(|blob| blob.content().to_vec()))
     }
 
-    /// The artifacts in HEAD, sorted: those with provenance and code.
+    /// The artifacts in HEAD, sorted: those with provenance and code; and the components, which have code alone.
     pub fn head_modules(&self) -> Result<Vec<Module>, RepoError> {
         match self.head()?.commit {
             Some(commit) => self.modules_in(&commit.tree().map_err(git("read HEAD"))?),
@@ -291,31 +292,46 @@ impl Repo {
     }
 
     fn modules_in<'repo>(&'repo self, tree: &Tree<'repo>) -> Result<Vec<Module>, RepoError> {
-        let folder = format!("{}{}", self.prefix, paths::PROVENANCE);
-        let Some(folder) = tree.get_path(Path::new(&folder)).ok().and_then(|entry| self.git.find_tree(entry.id()).ok())
-        else {
-            return Ok(Vec::new());
+        let folder = |path: &str| {
+            let path = format!("{}{path}", self.prefix);
+            tree.get_path(Path::new(&path)).ok().and_then(|entry| self.git.find_tree(entry.id()).ok())
         };
         let mut folders = Folders::new(&self.git, tree.clone());
-        let mut known = self.modules.borrow_mut();
         let mut modules = Vec::new();
-        for entry in &folder {
+        let mut recorded = HashSet::new();
+        for entry in folder(paths::PROVENANCE).iter().flat_map(|folder| folder.iter()) {
             let Some(name) = entry.name().ok().and_then(freeze::module_name) else { continue };
-            if entry.kind() != Some(ObjectType::Blob) || folders.lookup(&self.full_path(&paths::code(name))?).is_none()
-            {
+            if entry.kind() != Some(ObjectType::Blob) {
                 continue;
             }
-            if let Some(module) = known.get(&entry.id()) {
-                modules.push(Module { name: name.to_owned(), ..module.clone() });
-                continue;
+            recorded.insert(name.to_owned());
+            if let Some((code, _)) = folders.lookup(&self.full_path(&paths::code(name))?) {
+                modules.extend(self.module(name, Some(entry.id()), code)?);
             }
-            let blob = self.git.find_blob(entry.id()).map_err(git("read HEAD"))?;
-            let module = freeze::module(name, blob.content())?;
-            known.insert(entry.id(), module.clone());
-            modules.push(module);
+        }
+        for entry in folder(paths::CODE).iter().flat_map(|folder| folder.iter()) {
+            let Some(name) = entry.name().ok().and_then(freeze::code_name) else { continue };
+            if entry.kind() == Some(ObjectType::Blob) && !recorded.contains(name) {
+                modules.extend(self.module(name, None, entry.id())?);
+            }
         }
         modules.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(modules)
+    }
+
+    /// The artifact with this record and this code, or the component with this code, read once.
+    fn module(&self, name: &str, record: Option<Oid>, code: Oid) -> Result<Option<Module>, RepoError> {
+        let mut known = self.modules.borrow_mut();
+        if let Some(module) = known.get(&(record, code)) {
+            return Ok(module.clone().map(|module| Module { name: name.to_owned(), ..module }));
+        }
+        let blob = |id: Oid| self.git.find_blob(id).map(|blob| blob.content().to_vec()).map_err(git("read HEAD"));
+        let module = match record {
+            Some(record) => Some(freeze::module(name, &blob(record)?, blob(code)?)?),
+            None => freeze::component(name, blob(code)?),
+        };
+        known.insert((record, code), module.clone());
+        Ok(module)
     }
 
     fn head(&self) -> Result<Head<'_>, RepoError> {

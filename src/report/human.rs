@@ -10,6 +10,7 @@ use super::{Report, count, one_line, printable};
 use crate::event::{Behaves, Decided, Difference, Event, Finished, Proposed, Status, Verified};
 use crate::explain;
 use crate::verdict::{Class, Outcome, Verdict};
+use crate::workspace::paths;
 
 /// How much to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -216,6 +217,13 @@ impl Human {
             Status::Proposed => {}
             Status::Built => {
                 if self.verbosity == Verbosity::Quiet {
+                    return;
+                }
+                if finished.sampled == 0 && finished.chosen.is_none() {
+                    let commit = finished.commit.as_deref().map(|commit| format!(", commit {}", short(commit)));
+                    let path = paths::code(&finished.spec);
+                    let text = format!("{}: its types are {path}{}", finished.spec, commit.unwrap_or_default());
+                    self.print(GREEN, "Built", &text);
                     return;
                 }
                 let (sample, path) = finished

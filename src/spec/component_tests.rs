@@ -374,6 +374,28 @@ fn a_function_is_no_component_and_the_other_way_round() {
     assert!(matches!(parse_any("specs/f.yaml", "f", function.as_bytes()), Ok((AnySpec::Function(_), _))));
 }
 
+#[test]
+fn every_example_in_the_documentation_is_a_good_component() {
+    let text = include_str!("../../docs/components.md");
+    let specs: Vec<&str> = text.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    assert_eq!(specs.len(), 2);
+    for yaml in specs {
+        good(yaml, "triage");
+    }
+    let tables = [
+        component::COMPONENT_KEYS,
+        component::COMPONENT_EXAMPLE_KEYS,
+        component::COMPONENT_SAMPLING_KEYS,
+        component::COMPONENT_PROMPT_KEYS,
+        component::EXPECT_OF_KEYS,
+        component::VOTE_KEYS,
+        component::APPROVALS,
+    ];
+    for key in tables.iter().copied().flatten() {
+        assert!(text.contains(&format!("`{key}`")) || text.contains(&format!("{key}:")), "{key} is not documented");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -10,7 +10,7 @@ use super::{Budget, Diagnostics, Sampling};
 
 /// The keys of a settings file.
 pub(super) const SETTINGS_KEYS: &[&str] =
-    &["model", "sampling", "budget", "prices", "review", "sign", "providers", "unsandboxed"];
+    &["model", "sampling", "budget", "prices", "review", "sign", "providers", "harness", "unsandboxed"];
 /// The keys of its `budget`: those of a spec's, and those of a day.
 const SETTINGS_BUDGET_KEYS: &[&str] = &["tokens", "usd", "seconds", "tokens_per_day", "usd_per_day"];
 /// The keys of a price.
@@ -96,6 +96,8 @@ pub struct Settings {
     pub providers: BTreeMap<String, ProviderSettings>,
     /// Whether artifacts are signed, and how.
     pub sign: Option<SignSettings>,
+    /// Whether the generated crate has `register`, even without a component.
+    pub harness: Option<bool>,
     /// Whether to do without the sandbox. Only a user's own settings may say so.
     pub unsandboxed: Option<bool>,
 }
@@ -143,6 +145,13 @@ impl Reader {
         }
         if let Some((key, node)) = fields.get("providers") {
             settings.providers = self.providers(key, node);
+        }
+        if let Some((key, node)) = fields.get("harness") {
+            settings.harness = self.boolean(key, node, "harness");
+            if whose == Whose::User {
+                let help = "in llmc.yaml: what is generated is the same for everyone";
+                self.error_with(key, "`harness` is for the workspace to say", help);
+            }
         }
         if let Some((key, node)) = fields.get("unsandboxed") {
             settings.unsandboxed = self.boolean(key, node, "unsandboxed");

@@ -21,7 +21,7 @@ use llmc::provenance::{
 use llmc::spec::{Policy, Stop};
 use llmc::workspace::Workspace;
 
-fn provenance(name: &str) -> Provenance {
+pub(crate) fn provenance(name: &str) -> Provenance {
     Provenance {
         subject: Vec::new(),
         spec: SpecRecord {
@@ -106,7 +106,7 @@ impl TestWorkspace {
             fs::write(env.path(&format!("specs/{name}.yaml")), "").unwrap();
             write(&env.workspace, &artifact_files(name)).unwrap();
         }
-        write(&env.workspace, &crate_files(&modules_on_disk(&env.workspace).unwrap()).unwrap()).unwrap();
+        write(&env.workspace, &crate_files(&modules_on_disk(&env.workspace).unwrap(), false).unwrap()).unwrap();
         env
     }
 
@@ -374,9 +374,8 @@ fn two_hundred_artifacts_are_found_fresh_in_an_instant() {
     let env = TestWorkspace::new();
     fs::create_dir_all(env.path("specs")).unwrap();
     let files: Vec<_> = names.iter().flat_map(|name| artifact_files(name)).collect();
-    let modules: Vec<_> =
-        names.iter().map(|name| Module { name: (*name).to_owned(), dependencies: BTreeMap::new() }).collect();
-    for (path, bytes) in files.into_iter().chain(crate_files(&modules).unwrap()) {
+    let modules: Vec<_> = names.iter().map(|name| Module::new(name, &BTreeMap::new(), &[])).collect();
+    for (path, bytes) in files.into_iter().chain(crate_files(&modules, false).unwrap()) {
         fs::create_dir_all(env.path(&path).parent().unwrap()).unwrap();
         fs::write(env.path(&path), bytes).unwrap();
     }

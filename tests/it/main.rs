@@ -14,6 +14,7 @@ mod ci_formats;
 mod call;
 mod clarify;
 mod cli;
+mod component_specs;
 mod components;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod diff;

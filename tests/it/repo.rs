@@ -658,11 +658,11 @@ fn commits_made_in_two_work_trees_of_one_branch_are_all_there() {
 #[test]
 fn the_committed_crate_lists_what_is_committed_and_nothing_else() {
     let env = TestRepo::new();
-    let module = |name: &str| Module { name: name.into(), dependencies: BTreeMap::new() };
+    let module = |name: &str| Module::new(name, &BTreeMap::new(), &[]);
     let build = |name: &str| {
         let files = super::freeze::artifact_files(name);
         let change = Change { files: &files, removed: &[], message: "m\n", identity: &IdentityOverrides::default() };
-        env.repo().commit_artifacts(&change, &[module(name)]).unwrap()
+        env.repo().commit_artifacts(&change, &[module(name)], false).unwrap()
     };
     build("b");
     // On disk and not committed, as after `--no-commit`.
@@ -676,7 +676,8 @@ fn the_committed_crate_lists_what_is_committed_and_nothing_else() {
         env.git("show --format= --name-only HEAD").lines().collect::<Vec<_>>(),
         ["generated/provenance/a.json", "generated/src/a.rs", "generated/src/lib.rs", "generated/tests/a.rs"]
     );
-    assert_eq!(env.repo().head_modules().unwrap(), [module("a"), module("b")]);
+    let names: Vec<String> = env.repo().head_modules().unwrap().into_iter().map(|module| module.name).collect();
+    assert_eq!(names, ["a", "b"]);
 }
 
 #[test]
@@ -687,13 +688,12 @@ fn two_hundred_artifacts_cost_little_to_commit_and_to_compare() {
     for (path, bytes) in &files {
         env.put(path, std::str::from_utf8(bytes).unwrap());
     }
-    let modules: Vec<_> =
-        names.iter().map(|name| Module { name: name.clone(), dependencies: BTreeMap::new() }).collect();
+    let modules: Vec<_> = names.iter().map(|name| Module::new(name, &BTreeMap::new(), &[])).collect();
     let repo = env.repo();
     let identity = IdentityOverrides::default();
     let commit = |files: &[FileText], modules: &[Module]| {
         let change = Change { files, removed: &[], message: "m\n", identity: &identity };
-        repo.commit_artifacts(&change, modules).unwrap()
+        repo.commit_artifacts(&change, modules, false).unwrap()
     };
     commit(&files, &modules);
     let paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
