@@ -70,7 +70,7 @@ pub(crate) struct CallArgs {
     pub(crate) asking: AskingArgs,
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+pub(super) fn positive(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|usd: &f64| usd.is_finite() && *usd > 0.0)

@@ -13,7 +13,7 @@ use super::args::{AskingArgs, Cli, MessageFormat};
 use super::{Output, directory, session};
 use crate::driver::{self, Opened, Opening};
 use crate::error::{Error, ExitCode};
-use crate::harness::Harness;
+use crate::harness::{Budget, Harness, RunOptions};
 use crate::interrupt::Interrupt;
 use crate::report::{count, printable};
 use crate::serve::{Access, Limits, Served, Token, http, stdio};
@@ -70,6 +70,12 @@ pub(crate) struct ServeArgs {
     /// The longest that a call may take
     #[arg(long, value_name = "SECONDS", default_value = "600")]
     timeout: NonZeroU32,
+    /// The most that a call may cost, in US dollars, beside its component's own budget
+    #[arg(long, value_name = "USD", value_parser = super::call::positive)]
+    max_usd: Option<f64>,
+    /// The most tokens that a call may take
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u64>,
     /// Read more rules on who may call what from this file (YAML or JSON)
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -116,7 +122,10 @@ fn served(harness: Harness, args: &ServeArgs) -> Result<Served, Error> {
         call: Duration::from_secs(u64::from(args.timeout.get())),
         ..Limits::default()
     };
-    Served::new(harness, &args.names, limits).map_err(|error| Error::new(ExitCode::Usage, error.to_string()))
+    let budget = Budget { calls: None, tokens: args.max_tokens, usd: args.max_usd };
+    Served::new(harness, &args.names, limits)
+        .map(|served| served.with_run(RunOptions { budget, ..RunOptions::default() }))
+        .map_err(|error| Error::new(ExitCode::Usage, error.to_string()))
 }
 
 /// Serves the client at standard input.

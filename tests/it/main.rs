@@ -58,6 +58,8 @@ mod review;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sandbox;
 mod serve;
+#[cfg(unix)]
+mod serve_cmd;
 mod serve_mcp;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod serve_outside;
