@@ -26,6 +26,8 @@ pub mod prompt;
 #[cfg(feature = "cli")]
 pub mod model;
 #[cfg(feature = "cli")]
+pub mod component;
+#[cfg(feature = "cli")]
 pub mod candidate;
 #[cfg(feature = "cli")]
 pub mod sandbox;

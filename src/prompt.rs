@@ -10,19 +10,26 @@ use serde::{Deserialize, Serialize};
 use tera::{Context, Tera};
 
 use crate::digest;
-use crate::spec::{Expect, Form, Spec};
+use crate::schema::{Kind, Schema};
+use crate::spec::{ComponentSpec, Expect, Form, Spec};
 
 /// The templates that come with llmc: file name and text. A file of the same name in the workspace's
 /// `templates/` takes its place.
-pub const BUILT_IN: [(&str, &str); 4] = [
+pub const BUILT_IN: [(&str, &str); 7] = [
     ("implement.system.tera", include_str!("../templates/implement.system.tera")),
     ("implement.user.tera", include_str!("../templates/implement.user.tera")),
     ("implement.continue.tera", include_str!("../templates/implement.continue.tera")),
     ("repair.user.tera", include_str!("../templates/repair.user.tera")),
+    ("component.system.tera", include_str!("../templates/component.system.tera")),
+    ("component.user.tera", include_str!("../templates/component.user.tera")),
+    ("component.repair.tera", include_str!("../templates/component.repair.tera")),
 ];
 
 /// The template of prompts that send a failed candidate back.
 const REPAIR: &str = "repair";
+
+/// The template of components whose spec names none.
+const COMPONENT: &str = "component";
 
 /// The template used where a spec names none.
 pub const DEFAULT_TEMPLATE: &str = "implement";
@@ -105,6 +112,17 @@ pub struct Flaw<'a> {
     pub failure_code: &'a str,
     /// The first diagnostics; or what was called, expected and got.
     pub failure: &'a str,
+}
+
+/// A component that may be called, as a model is told of it that knows no tools.
+#[derive(Debug, Clone, Serialize)]
+pub struct ToolLine {
+    /// Its name.
+    pub name: String,
+    /// What it does, in words.
+    pub description: String,
+    /// What it takes, in a line.
+    pub input: String,
 }
 
 /// The templates of a workspace, read once.
@@ -213,6 +231,78 @@ impl Templates {
         })
     }
 
+    /// SHA-256 over the texts a component's prompts are rendered from, in hex: over all templates of the name, and over
+    /// every file that is not built in.
+    pub fn component_digest(&self, spec: &ComponentSpec) -> String {
+        let own = format!("{}.", component_template(spec));
+        let built_in = |name: &str| BUILT_IN.iter().any(|(known, _)| *known == name);
+        let mut hasher = digest::Hasher::default();
+        for (name, text) in self.texts.iter().filter(|(name, _)| name.starts_with(&own) || !built_in(name)) {
+            hasher.update(format!("{name} {}\n", text.len()).as_bytes());
+            hasher.update(text.as_bytes());
+        }
+        hasher.finish()
+    }
+
+    /// Renders the prompt of a component for an input. `tools` are those that have to be told of in words.
+    ///
+    /// What stays the same from input to input stands first, so that a server that remembers it need not read it again.
+    pub fn render_component(
+        &self,
+        spec: &ComponentSpec,
+        tools: &[ToolLine],
+        input: &serde_json::Value,
+    ) -> Result<Prompt, PromptError> {
+        let template = component_template(spec);
+        let is_text = tools.is_empty() && is_text(&spec.output);
+        let shown = |value: &serde_json::Value| match value {
+            serde_json::Value::String(text) if is_text => text.clone(),
+            value if tools.is_empty() => value.to_string(),
+            value => serde_json::json!({"answer": value}).to_string(),
+        };
+        let examples: Vec<BTreeMap<&str, String>> = spec
+            .examples
+            .iter()
+            .filter(|example| !example.hidden)
+            .map(|example| BTreeMap::from([("input", example.input.to_string()), ("output", shown(&example.output))]))
+            .collect();
+        let mut context = Context::new();
+        context.insert("name", &spec.name);
+        context.insert("description", spec.description.trim());
+        context.insert("output", &spec.output.short());
+        context.insert("is_text", &is_text);
+        context.insert("examples", &examples);
+        context.insert("tools", tools);
+        context.insert("input", &input.to_string());
+        let system = match &spec.prompt.system {
+            Some(system) => system.clone(),
+            None => self.part(template, "system", &context)?.ok_or_else(|| unknown(template))?,
+        };
+        let user = self.part(template, "user", &context)?.ok_or_else(|| unknown(template))?;
+        Ok(Prompt {
+            template: template.to_owned(),
+            template_digest: self.component_digest(spec),
+            system,
+            user,
+            opening: String::new(),
+            continuation: None,
+        })
+    }
+
+    /// Renders what a model is told whose answer did not fit. `output` is the form that it has to have.
+    pub fn render_misfit(&self, spec: &ComponentSpec, problem: &str, output: &Schema) -> Result<String, PromptError> {
+        let mut context = Context::new();
+        context.insert("name", &spec.name);
+        context.insert("problem", problem.trim().trim_end_matches('.'));
+        context.insert("output", &output.short());
+        context.insert("is_text", &is_text(output));
+        match self.part(component_template(spec), "repair", &context)? {
+            Some(text) => Ok(text),
+            // Whoever brings a template of their own need not bring this part.
+            None => self.part(COMPONENT, "repair", &context)?.ok_or_else(|| unknown(COMPONENT)),
+        }
+    }
+
     /// Renders `TEMPLATE.PART.tera`, if there is one.
     fn part(&self, template: &str, part: &str, context: &Context) -> Result<Option<String>, PromptError> {
         let name = format!("{template}.{part}.tera");
@@ -229,6 +319,15 @@ impl Templates {
 
 fn unknown(template: &str) -> PromptError {
     PromptError::Unknown { name: template.to_owned() }
+}
+
+fn component_template(spec: &ComponentSpec) -> &str {
+    spec.prompt.template.as_deref().unwrap_or(COMPONENT)
+}
+
+/// Whether an answer is a text and nothing but: it needs no quotes.
+pub fn is_text(output: &Schema) -> bool {
+    !output.nullable && matches!(output.kind, Kind::String { .. })
 }
 
 fn template_name(spec: &Spec) -> &str {

@@ -15,8 +15,8 @@ use super::approval::{Question, approve};
 use super::replay::Found;
 use super::run::Run;
 use super::{
-    Answer, Aside, Attempt, Audited, Began, BoxFuture, CallError, Class, Crossing, Decision, Description, Entry,
-    Harness, Inner, MAIN, Origin, Outcome, Side, Usage, record,
+    Answer, Aside, Attempt, Audited, Began, BoxFuture, Budget, CallError, Class, Crossing, Decision, Description,
+    Entry, Harness, Inner, MAIN, Origin, Outcome, Side, Usage, record,
 };
 use crate::schema::same;
 
@@ -45,6 +45,7 @@ struct Frame {
 #[derive(Default)]
 struct Own {
     usage: Usage,
+    attempts: Vec<Attempt>,
     audit: Option<Audited>,
 }
 
@@ -474,6 +475,7 @@ impl Context {
         self.0.is_over.store(true, Ordering::Release);
         let mut own = self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
         way.usage += std::mem::take(&mut own.usage);
+        way.attempts.append(&mut own.attempts);
         way.audit = own.audit.take().or_else(|| way.audit.take());
     }
 
@@ -563,6 +565,18 @@ impl Context {
     pub fn took(&self, aside: Aside, usage: Usage) {
         aside.settle(usage);
         self.0.own.lock().unwrap_or_else(PoisonError::into_inner).usage += usage;
+    }
+
+    /// What the run's calls may take together.
+    pub fn budget(&self) -> Budget {
+        self.0.run.budget()
+    }
+
+    /// Says that this call tried something that gave no answer, and goes on: it is recorded with the others.
+    pub fn tried(&self, error: CallError, micros: u64) {
+        let component = self.name().to_owned();
+        let attempt = Attempt { component, error: Some(error), output: None, micros };
+        self.0.own.lock().unwrap_or_else(PoisonError::into_inner).attempts.push(attempt);
     }
 
     pub(super) fn audited(&self, audited: Audited) {

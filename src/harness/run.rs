@@ -96,6 +96,11 @@ impl Run {
         Ok(Aside { run: self.clone(), most })
     }
 
+    /// What its calls may take.
+    pub(super) fn budget(&self) -> Budget {
+        self.budget
+    }
+
     /// What its calls took so far, with what is put aside.
     pub(super) fn spent(&self) -> Usage {
         *self.spent.lock().unwrap_or_else(PoisonError::into_inner)

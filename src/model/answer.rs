@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::Finish;
 use super::trouble::Trouble;
+use super::{Finish, ToolCall};
 
 /// What a server has said so far.
 #[derive(Debug, Default)]
@@ -12,6 +12,12 @@ pub struct Answer {
     pub text: String,
     /// The reasoning before it, where the server tells the two apart.
     pub reasoning: String,
+    /// The tools it calls, in the order in which they began.
+    pub calls: Vec<ToolCall>,
+    /// Whether the model declined, as the server tells.
+    pub refused: bool,
+    /// The answer in the server's own form, where it wants that back.
+    pub parts: Vec<Value>,
     /// Why it ended; `None` as long as it has not.
     pub finish: Option<Finish>,
     /// Whether nothing more is to come.
@@ -53,7 +59,7 @@ pub enum Fault {
 impl Answer {
     /// Whether nothing was said yet.
     pub fn is_blank(&self) -> bool {
-        self.text.is_empty() && self.reasoning.is_empty() && self.finish.is_none()
+        self.text.is_empty() && self.reasoning.is_empty() && self.calls.is_empty() && self.finish.is_none()
     }
 
     /// Adds to the answer.

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Fault, count};
 use super::http::{Ask, Asked, DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE, Dialect, Remote, short};
 use super::providers::{Provider, list_remote, open_remote};
+use super::structure::{Optional, Wired};
 use super::trouble::Trouble;
-use super::{Finish, sse};
+use super::{Finish, Talk, ToolCall, Turn, sse};
 
 /// The address of Anthropic itself.
 pub const ANTHROPIC: &str = "https://api.anthropic.com/v1";
@@ -14,6 +15,8 @@ pub const ANTHROPIC: &str = "https://api.anthropic.com/v1";
 pub const KEY: &str = "ANTHROPIC_API_KEY";
 /// The version of the protocol.
 const VERSION: &str = "2023-06-01";
+/// The tool whose input is the answer, where a model can be held to a schema in no other way.
+const ANSWER: &str = "give_answer";
 
 /// A model behind Anthropic's messages.
 pub type Anthropic = Remote<Messages>;
@@ -42,14 +45,15 @@ impl Dialect for Messages {
         let takes = |name: &str| !without.contains(name);
         let mut asked = Asked {
             body: json!({"model": ask.model}),
-            optional: vec![],
             // The protocol has no such thing.
             left_out: vec!["seed".to_owned()],
             temperature: 1.0,
-            opening: String::new(),
+            ..Asked::default()
         };
         // Thinking comes out of the same allowance as the answer.
-        let thinking = count(&server.body.get("thinking").unwrap_or(&Value::Null)["budget_tokens"]).unwrap_or(0);
+        let thinks = server.body.get("thinking").unwrap_or(&Value::Null);
+        let thinking = count(&thinks["budget_tokens"]).unwrap_or(0);
+        let is_thinking = thinks["type"].as_str().is_some_and(|kind| kind != "disabled");
         asked.body["max_tokens"] = parameters.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS).saturating_add(thinking).into();
         let put = |asked: &mut Asked, name: &'static str, value: Value| {
             if takes(name) {
@@ -78,7 +82,8 @@ impl Dialect for Messages {
         }
         let mut messages = vec![json!({"role": "user", "content": block(&ask.prompt.user)})];
         let mut stop = server.stop.clone();
-        if server.prefill {
+        // What answers in a talk is JSON, or calls a tool: nothing begins it.
+        if server.prefill && ask.talk.is_none() {
             // It may not end in white space.
             let opening = ask.prompt.opening.trim_end();
             if takes("prefill") {
@@ -88,6 +93,33 @@ impl Dialect for Messages {
                 super::end_of_block(&mut stop, opening);
             } else {
                 asked.left_out.push("prefill".to_owned());
+            }
+        }
+        if let Some(talk) = ask.talk {
+            messages.extend(turns(talk));
+            let mut tools = tools(talk);
+            if let Some(schema) = &talk.output {
+                let wired = Wired::new(schema, Optional::Absent);
+                let format = json!({"format": {"type": "json_schema", "schema": wired.schema}});
+                let is_set = server.body.contains_key("output_config");
+                if wired.strict && !is_set && put(&mut asked, "output_config", format) {
+                    asked.wired = Some(wired);
+                } else if !is_set && takes("tool_choice") && takes("tools") && !is_thinking {
+                    // Who may call tools may call the others, too. No model that thinks can be made to call one.
+                    let description = "Gives the answer. Call it once, when nothing else is left to do.";
+                    tools.push(json!({"name": ANSWER, "description": description, "input_schema": wired.schema}));
+                    let choice = match talk.tools.is_empty() {
+                        true => json!({"type": "tool", "name": ANSWER}),
+                        false => json!({"type": "any"}),
+                    };
+                    put(&mut asked, "tool_choice", choice);
+                    (asked.wired, asked.answer_tool) = (Some(wired), Some(ANSWER));
+                } else if !takes("tool_choice") {
+                    asked.left_out.push("tool_choice".to_owned());
+                }
+            }
+            if !tools.is_empty() {
+                put(&mut asked, "tools", tools.into());
             }
         }
         asked.body["messages"] = messages.into();
@@ -113,15 +145,14 @@ impl Dialect for Messages {
         // New kinds of events and blocks may come at any time, and are to be passed over.
         match data["type"].as_str().unwrap_or(&event.name) {
             "message_start" => message(answer, &data["message"]),
-            "content_block_start" => content(answer, &data["content_block"]),
-            "content_block_delta" => content(answer, &data["delta"]),
+            "content_block_start" => content(answer, &data["content_block"], data["index"].as_u64()),
+            "content_block_delta" => content(answer, &data["delta"], data["index"].as_u64()),
             "message_delta" => {
                 finish(answer, &data["delta"]["stop_reason"]);
                 usage(answer, &data["usage"]);
             }
             "message_stop" => {
-                answer.finish.get_or_insert(Finish::Stop);
-                answer.is_over = true;
+                end(answer);
             }
             "error" => return Err(Fault::Error(Trouble::within(&data["error"]))),
             _ => {}
@@ -137,12 +168,11 @@ impl Dialect for Messages {
             return Err(Fault::NotIt("JSON that is no message".into()));
         };
         message(answer, reply);
-        for block in blocks {
-            content(answer, block);
+        for (block, place) in blocks.iter().zip(0..) {
+            content(answer, block, Some(place));
         }
         finish(answer, &reply["stop_reason"]);
-        answer.finish.get_or_insert(Finish::Stop);
-        answer.is_over = true;
+        end(answer);
         Ok(())
     }
 }
@@ -152,14 +182,128 @@ fn message(answer: &mut Answer, message: &Value) {
     usage(answer, &message["usage"]);
 }
 
-/// A block, or a piece of one.
-fn content(answer: &mut Answer, block: &Value) {
+/// What was said since the prompt, as messages.
+fn turns(talk: &Talk) -> Vec<Value> {
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let mut messages = Vec::new();
+    for turn in &talk.turns {
+        messages.push(match turn {
+            Turn::User(said) => json!({"role": "user", "content": [text(said)]}),
+            Turn::Results(results) => {
+                let block = |result: &super::ToolResult| {
+                    json!({
+                        "type": "tool_result", "tool_use_id": result.id, "content": result.content,
+                        "is_error": result.is_error,
+                    })
+                };
+                json!({"role": "user", "content": results.iter().map(block).collect::<Vec<_>>()})
+            }
+            Turn::Model(said) => {
+                // Thinking is taken back only as it was given, and where it was.
+                let whole = said.whole.as_ref().and_then(Value::as_array);
+                if let Some(blocks) = whole {
+                    messages.push(json!({"role": "assistant", "content": blocks}));
+                    continue;
+                }
+                let mut blocks = Vec::new();
+                blocks.extend((!said.text.trim().is_empty()).then(|| text(&said.text)));
+                blocks.extend(said.calls.iter().map(|call| {
+                    let input = input(call).unwrap_or_else(|| json!({}));
+                    json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input})
+                }));
+                if blocks.is_empty() {
+                    blocks.push(text("(nothing)"));
+                }
+                json!({"role": "assistant", "content": blocks})
+            }
+        });
+    }
+    messages
+}
+
+fn tools(talk: &Talk) -> Vec<Value> {
+    let tool =
+        |tool: &super::Tool| json!({"name": tool.name, "description": tool.description, "input_schema": tool.input});
+    talk.tools.iter().map(tool).collect()
+}
+
+/// A block, or a piece of one; `place` says of which.
+fn content(answer: &mut Answer, block: &Value, place: Option<u64>) {
+    let text = |name: &str| block[name].as_str().unwrap_or_default();
+    let of_last = |answer: &mut Answer, kind: &str, name: &str| {
+        let part = answer.parts.iter_mut().rfind(|part| part["type"] == kind);
+        if let Some(Value::String(known)) = part.and_then(|part| part.get_mut(name)) {
+            known.push_str(text(name));
+        }
+    };
     match block["type"].as_str() {
-        Some("text" | "text_delta") => answer.say(block["text"].as_str().unwrap_or_default()),
-        Some("thinking" | "thinking_delta") => answer.think(block["thinking"].as_str().unwrap_or_default()),
-        // Redacted thinking, signatures, and what is yet to be invented.
+        Some("text") => {
+            answer.say(text("text"));
+            answer.parts.push(json!({"type": "text", "text": text("text")}));
+        }
+        Some("text_delta") => {
+            answer.say(text("text"));
+            of_last(answer, "text", "text");
+        }
+        Some("thinking") => {
+            answer.think(text("thinking"));
+            let (thinking, signature) = (text("thinking"), text("signature"));
+            answer.parts.push(json!({"type": "thinking", "thinking": thinking, "signature": signature}));
+        }
+        Some("thinking_delta") => {
+            answer.think(text("thinking"));
+            of_last(answer, "thinking", "thinking");
+        }
+        Some("signature_delta") => of_last(answer, "thinking", "signature"),
+        Some("redacted_thinking") => answer.parts.push(block.clone()),
+        Some("tool_use") => {
+            let mut call =
+                ToolCall { id: text("id").to_owned(), name: text("name").to_owned(), place, ..ToolCall::default() };
+            // Where it streams in, it begins with nothing.
+            if block["input"].as_object().is_some_and(|input| !input.is_empty()) {
+                call.arguments = block["input"].to_string();
+            }
+            answer.pieces += 1;
+            answer.parts.push(json!({"type": "tool_use", "id": call.id, "name": call.name, "input": {}}));
+            answer.calls.push(call);
+        }
+        Some("input_json_delta") => {
+            if let Some(call) = answer.calls.iter_mut().rfind(|call| call.place == place) {
+                answer.pieces += 1;
+                call.arguments.push_str(block["partial_json"].as_str().unwrap_or_default());
+            }
+        }
+        // What is yet to be invented.
         _ => {}
     }
+}
+
+/// What a call hands over, if it is what the protocol takes.
+fn input(call: &ToolCall) -> Option<Value> {
+    serde_json::from_str(&call.arguments).ok().filter(Value::is_object)
+}
+
+/// Nothing more is to come.
+fn end(answer: &mut Answer) {
+    answer.finish.get_or_insert(Finish::Stop);
+    answer.is_over = true;
+    for call in &mut answer.calls {
+        if call.arguments.is_empty() {
+            call.arguments.push_str("{}");
+        }
+        let part = answer.parts.iter_mut().find(|part| part["type"] == "tool_use" && part["id"] == call.id.as_str());
+        if let (Some(part), Some(input)) = (part, input(call)) {
+            part["input"] = input;
+        }
+    }
+    // Thinking has to be sent back word for word with its signature, but only where a tool was called.
+    let thinks = answer.parts.iter().any(|part| part["type"] != "text" && part["type"] != "tool_use");
+    if answer.calls.is_empty() || !thinks {
+        answer.parts.clear();
+    }
+    let is_blank =
+        |part: &Value| part["type"] == "text" && part["text"].as_str().is_none_or(|text| text.trim().is_empty());
+    answer.parts.retain(|part| !is_blank(part));
 }
 
 fn finish(answer: &mut Answer, reason: &Value) {
@@ -169,6 +313,7 @@ fn finish(answer: &mut Answer, reason: &Value) {
             "refusal" => Finish::Filter,
             _ => Finish::Stop,
         });
+        answer.refused = reason == "refusal";
     }
 }
 

@@ -22,7 +22,9 @@ use super::purse::{Hold, Most, Purse};
 use super::sampling::derived_seed;
 use super::secret::Secrets;
 use super::trouble::Way;
-use super::{BoxFuture, Completion, Drawn, Finish, Identity, Model, ModelError, Parameters, Request, Wait, reasoning};
+use super::{
+    BoxFuture, Completion, Drawn, Finish, Identity, Model, ModelError, Parameters, Request, Talk, Wait, reasoning,
+};
 use crate::digest::sha256;
 use crate::prompt::Prompt;
 
@@ -167,7 +169,7 @@ impl Model for Program {
     ) -> BoxFuture<'a, Result<(), ModelError>> {
         Box::pin(async move {
             let shared = Arc::new(Shared {
-                prompt: request.prompt.clone(),
+                text: text(request.prompt, request.talk),
                 parameters: request.parameters.clone(),
                 most: Most::of_request(request),
                 purse: request.purse.cloned(),
@@ -188,7 +190,7 @@ impl Model for Program {
 
 /// What the samples of one request share.
 struct Shared {
-    prompt: Prompt,
+    text: String,
     parameters: Parameters,
     most: Most,
     purse: Option<Arc<dyn Purse>>,
@@ -219,13 +221,13 @@ struct Ended {
 
 impl Runner {
     async fn sample(&self, index: usize, shared: &Shared) -> Result<Completion, ModelError> {
-        let Shared { prompt, parameters, .. } = shared;
+        let Shared { text, parameters, .. } = shared;
         let mut refusals = 0;
         loop {
             let hold = shared.put_aside().await?;
             let turn = self.pace.turn().await;
             let started = Instant::now();
-            let ended = match self.run(index, prompt, parameters).await {
+            let ended = match self.run(index, text, parameters).await {
                 Ok(ended) => ended,
                 Err(error @ ModelError::Settings(_)) => {
                     // It was not even started.
@@ -253,7 +255,7 @@ impl Runner {
         }
     }
 
-    async fn run(&self, index: usize, prompt: &Prompt, parameters: &Parameters) -> Result<Ended, ModelError> {
+    async fn run(&self, index: usize, text: &str, parameters: &Parameters) -> Result<Ended, ModelError> {
         let options = &self.options;
         let mut command = Command::new(&options.arguments[0]);
         command
@@ -278,7 +280,7 @@ impl Runner {
         })?;
         let group = Group::of(&child);
         let mut stdin = child.stdin.take().expect("it was asked for");
-        let text = text(prompt);
+        let text = text.to_owned();
         // They end when the pipes do, which is when the group does.
         let _input = tokio::spawn(async move {
             // A program that does not read its prompt to the end may know what it does.
@@ -385,10 +387,11 @@ impl Runner {
 }
 
 /// What a program reads.
-pub fn text(prompt: &Prompt) -> String {
+pub fn text(prompt: &Prompt, talk: Option<&Talk>) -> String {
+    let more = talk.map(Talk::text).unwrap_or_default();
     match prompt.system.as_str() {
-        "" => format!("{}\n", prompt.user),
-        system => format!("{system}\n\n{}\n", prompt.user),
+        "" => format!("{}\n{more}", prompt.user),
+        system => format!("{system}\n\n{}\n{more}", prompt.user),
     }
 }
 

@@ -19,8 +19,9 @@ use super::error::Wait;
 use super::pace::{Pace, Turn};
 use super::purse::{Hold, Most, Purse};
 use super::secret::Secrets;
+use super::structure::Wired;
 use super::trouble::{self, Trouble, Way};
-use super::{BoxFuture, Completion, Drawn, Finish, Identity, Model, ModelError, Parameters, Request};
+use super::{BoxFuture, Completion, Drawn, Finish, Identity, Model, ModelError, Parameters, Request, Talk};
 use super::{reasoning, refusal, sse};
 use crate::prompt::Prompt;
 
@@ -112,6 +113,7 @@ impl Server {
 }
 
 /// A request as a dialect writes it.
+#[derive(Default)]
 pub struct Asked {
     /// The body.
     pub body: Value,
@@ -123,6 +125,10 @@ pub struct Asked {
     pub temperature: f32,
     /// How the answer was begun; empty where it was not.
     pub opening: String,
+    /// What the answer was asked to be.
+    pub wired: Option<Wired>,
+    /// The name of the tool whose input is the answer, where that is how it was asked for.
+    pub answer_tool: Option<&'static str>,
 }
 
 /// What a request is made of.
@@ -135,6 +141,8 @@ pub struct Ask<'a> {
     pub parameters: &'a Parameters,
     /// The sample's index.
     pub index: usize,
+    /// What comes after the prompt.
+    pub talk: Option<&'a Talk>,
     /// Whether other samples have the same prompt.
     pub shared: bool,
     /// How the server is reached.
@@ -313,6 +321,10 @@ impl<D: Dialect> Model for Remote<D> {
         true
     }
 
+    fn takes_tools(&self) -> bool {
+        !self.wire.without().contains("tools")
+    }
+
     fn draw<'a>(
         &'a self,
         request: &'a Request<'a>,
@@ -333,6 +345,7 @@ impl<D: Dialect> Model for Remote<D> {
 struct Job {
     prompt: Prompt,
     parameters: Parameters,
+    talk: Option<Talk>,
     shared: bool,
     purse: Option<Arc<dyn Purse>>,
 }
@@ -342,6 +355,7 @@ impl Job {
         Self {
             prompt: request.prompt.clone(),
             parameters: request.parameters.clone(),
+            talk: request.talk.cloned(),
             shared: request.count > 1,
             purse: request.purse.cloned(),
         }
@@ -433,13 +447,18 @@ impl<D: Dialect> Wire<D> {
         }
     }
 
+    fn without(&self) -> std::sync::MutexGuard<'_, BTreeSet<&'static str>> {
+        self.without.lock().expect("nobody panics while holding it")
+    }
+
     fn write(&self, index: usize, job: &Job) -> Asked {
-        let without = self.without.lock().expect("nobody panics while holding it").clone();
+        let without = self.without().clone();
         D::write(&Ask {
             model: &self.model,
             prompt: &job.prompt,
             parameters: &job.parameters,
             index,
+            talk: job.talk.as_ref(),
             shared: job.shared,
             server: &self.server,
             without: &without,
@@ -635,14 +654,36 @@ impl<D: Dialect> Wire<D> {
         let reasoning = if answer.reasoning.is_empty() { thought } else { answer.reasoning };
         let finish = answer.finish.unwrap_or(Finish::Stop);
         let counted = answer.usage.completion_tokens;
-        if text.trim().is_empty() && reasoning.is_empty() && finish == Finish::Stop && counted.unwrap_or(0) == 0 {
+        let is_blank = text.trim().is_empty() && reasoning.is_empty() && answer.calls.is_empty();
+        if is_blank && finish == Finish::Stop && counted.unwrap_or(0) == 0 {
             return Err(self.empty("a completion without a single token"));
         }
         // A server that does not count: one token to a piece, and about four bytes to a token.
-        let guess = answer.pieces.max((answer.text.len() + reasoning.len()).div_ceil(4));
+        let written = answer.calls.iter().map(|call| call.name.len() + call.arguments.len()).sum::<usize>();
+        let guess = answer.pieces.max((answer.text.len() + reasoning.len() + written).div_ceil(4));
+        let mut calls = answer.calls;
+        for (at, call) in calls.iter_mut().enumerate() {
+            call.arguments = self.secrets.out_of(&call.arguments);
+            if call.id.is_empty() {
+                call.id = format!("call_{}", at + 1);
+            }
+        }
         let opened = !asked.opening.is_empty();
         // Some servers repeat how the answer was begun, and some go on from there.
-        let text = if opened && !text.starts_with(&asked.opening) { asked.opening + &text } else { text };
+        let mut text = if opened && !text.starts_with(&asked.opening) { asked.opening + &text } else { text };
+        let is_answer = |call: &super::ToolCall| asked.answer_tool.is_some_and(|name| call.name == name);
+        if let Some(at) = calls.iter().position(is_answer) {
+            // Whatever else it called or said: this is the answer.
+            text = calls.swap_remove(at).arguments;
+            calls.clear();
+        }
+        let mut constrained = false;
+        if let Some(wired) = asked.wired.filter(|_| calls.is_empty() && !answer.refused) {
+            let has_form;
+            (text, has_form) = wired.unwrap(text);
+            // A server that lets its model answer in another form has passed the wish over.
+            constrained = has_form && wired.strict && asked.answer_tool.is_none();
+        }
         Ok(Completion {
             index,
             // A server that echoes the key must not get it into a record.
@@ -661,13 +702,17 @@ impl<D: Dialect> Wire<D> {
             usd: answer.usage.usd,
             served_as: answer.served_as.map(|name| self.secrets.shorten(&name)),
             left_out: asked.left_out,
+            calls,
+            refused: answer.refused,
+            constrained,
+            whole: (!answer.parts.is_empty()).then_some(Value::Array(answer.parts)),
             paid: None,
         })
     }
 
     /// Notes that the server refuses `name`, and says so the first time.
     fn do_without(&self, name: &'static str) {
-        let is_new = self.without.lock().expect("nobody panics while holding it").insert(name);
+        let is_new = self.without().insert(name);
         if let Some(note) = self.server.note.as_ref().filter(|_| is_new) {
             let instead = if name == "max_tokens" && D::PROVIDER == "openai" { "renamed" } else { "left out" };
             note(format!("{} takes no `{name}` for {}: it is {instead}", self.shown, self.model));

@@ -27,6 +27,8 @@ pub mod sampling;
 pub mod secret;
 pub mod sse;
 pub mod stop;
+pub mod structure;
+pub mod talk;
 pub mod trouble;
 
 use std::fmt;
@@ -41,6 +43,7 @@ use crate::prompt::Prompt;
 
 pub use error::{ModelError, Wait};
 pub use purse::Purse;
+pub use talk::{Said, Talk, Tool, ToolCall, ToolResult, Turn};
 
 /// A boxed future, so that [`Model`] can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -57,6 +60,11 @@ pub trait Model: Send + Sync {
 
     /// Whether it asks the request's purse itself, request by request.
     fn asks_purse(&self) -> bool {
+        false
+    }
+
+    /// Whether the tools of a [`Talk`] reach it as such. Where not, whoever has some must say so in words.
+    fn takes_tools(&self) -> bool {
         false
     }
 
@@ -106,12 +114,14 @@ pub struct Request<'a> {
     pub step: usize,
     /// Who is asked before anything is sent.
     pub purse: Option<&'a Arc<dyn Purse>>,
+    /// What comes after the prompt, and what the answer has to be.
+    pub talk: Option<&'a Talk>,
 }
 
 impl<'a> Request<'a> {
     /// So many samples in a row, and nobody is asked.
     pub fn new(prompt: &'a Prompt, parameters: &'a Parameters, first: usize, count: usize) -> Self {
-        Self { prompt, parameters, first, count, step: 1, purse: None }
+        Self { prompt, parameters, first, count, step: 1, purse: None, talk: None }
     }
 
     /// The indices of the samples.
@@ -136,6 +146,7 @@ pub struct Parameters {
 
 /// What a model reports while it draws.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "samples are what it is for; the others are few and short-lived")]
 pub enum Drawn {
     /// So many tokens were generated since the last report, over all samples.
     Tokens(usize),
@@ -193,6 +204,18 @@ pub struct Completion {
     /// What was asked for and had to be left out, since the server refuses it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// The tools it called, in place of an answer or beside one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ToolCall>,
+    /// Whether the model declined to answer, as its provider tells; the text is what it said.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
+    /// Whether the model was held to the schema that was asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub constrained: bool,
+    /// What the provider wants to have back word for word if the talk goes on.
+    #[serde(skip)]
+    pub whole: Option<serde_json::Value>,
     /// What it took of a purse.
     #[serde(skip)]
     pub paid: Option<purse::Paid>,

@@ -7,8 +7,9 @@ use super::answer::{Answer, Fault, count};
 use super::http::{Ask, Asked, DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE, Dialect, Remote, short};
 use super::providers::{Provider, list_remote, open_remote};
 use super::sampling::derived_seed;
+use super::structure::{Optional, Wired};
 use super::trouble::Trouble;
-use super::{Finish, sse};
+use super::{Finish, Talk, ToolCall, Turn, sse};
 
 /// The address of OpenAI itself.
 pub const OPENAI: &str = "https://api.openai.com/v1";
@@ -44,13 +45,7 @@ impl Dialect for Chat {
             messages.push(json!({"role": "system", "content": ask.prompt.system}));
         }
         messages.push(json!({"role": "user", "content": ask.prompt.user}));
-        let mut asked = Asked {
-            body: json!({"model": ask.model}),
-            optional: vec![],
-            left_out: vec![],
-            temperature: 1.0,
-            opening: String::new(),
-        };
+        let mut asked = Asked { body: json!({"model": ask.model}), temperature: 1.0, ..Asked::default() };
         let put = |asked: &mut Asked, name: &'static str, value: Value| {
             if takes(name) {
                 asked.optional.push(name);
@@ -62,7 +57,8 @@ impl Dialect for Chat {
             }
         };
         let mut stop = server.stop.clone();
-        if server.prefill {
+        // What answers in a talk is JSON, or calls a tool: nothing begins it.
+        if server.prefill && ask.talk.is_none() {
             let opening = ask.prompt.opening.trim_end();
             if takes("prefill") {
                 messages.push(json!({"role": "assistant", "content": opening}));
@@ -73,7 +69,20 @@ impl Dialect for Chat {
                 asked.left_out.push("prefill".to_owned());
             }
         }
+        if let Some(talk) = ask.talk {
+            messages.extend(turns(talk));
+        }
         asked.body["messages"] = messages.into();
+        if let Some(talk) = ask.talk.filter(|talk| !talk.tools.is_empty()) {
+            put(&mut asked, "tools", tools(talk));
+        }
+        if let Some(schema) = ask.talk.and_then(|talk| talk.output.as_ref()) {
+            let wired = Wired::new(schema, Optional::Null);
+            let schema = json!({"name": "answer", "schema": wired.schema, "strict": wired.strict});
+            if put(&mut asked, "response_format", json!({"type": "json_schema", "json_schema": schema})) {
+                asked.wired = Some(wired);
+            }
+        }
         if put(&mut asked, "stream", true.into()) {
             put(&mut asked, "stream_options", json!({"include_usage": true}));
         }
@@ -98,6 +107,7 @@ impl Dialect for Chat {
         }
         for (name, value) in &server.body {
             asked.body[name] = value.clone();
+            asked.wired = asked.wired.filter(|_| name != "response_format");
         }
         asked
     }
@@ -133,6 +143,88 @@ impl Dialect for Chat {
     }
 }
 
+/// What was said since the prompt, as messages.
+fn turns(talk: &Talk) -> Vec<Value> {
+    let mut messages = Vec::new();
+    for turn in &talk.turns {
+        match turn {
+            Turn::User(text) => messages.push(json!({"role": "user", "content": text})),
+            Turn::Results(results) => {
+                let message = |id: &str, text: &str| json!({"role": "tool", "tool_call_id": id, "content": text});
+                messages.extend(results.iter().map(|result| message(&result.id, &result.content)));
+            }
+            Turn::Model(said) => {
+                let mut message = json!({"role": "assistant", "content": said.text});
+                let calls: Vec<Value> = said
+                    .calls
+                    .iter()
+                    .map(|call| {
+                        let mut one = Value::Object(call.more.clone());
+                        one["id"] = call.id.as_str().into();
+                        one["type"] = "function".into();
+                        one["function"] = json!({"name": call.name, "arguments": call.arguments});
+                        one
+                    })
+                    .collect();
+                if !calls.is_empty() {
+                    message["tool_calls"] = calls.into();
+                }
+                messages.push(message);
+            }
+        }
+    }
+    messages
+}
+
+fn tools(talk: &Talk) -> Value {
+    let tool = |tool: &super::Tool| {
+        let function = json!({"name": tool.name, "description": tool.description, "parameters": tool.input});
+        json!({"type": "function", "function": function})
+    };
+    talk.tools.iter().map(tool).collect()
+}
+
+/// Takes in a call of a tool, or a piece of one.
+///
+/// Pieces belong together by their `index`. Some servers give none, or the same for calls that come whole: there a new
+/// `id` is a new call.
+fn piece_of_call(answer: &mut Answer, piece: &Value, is_whole: bool) {
+    let id = piece["id"].as_str().filter(|id| !id.is_empty());
+    let function = &piece["function"];
+    let name = function["name"].as_str().unwrap_or_default();
+    let index = piece["index"].as_u64();
+    let is_of = |call: &ToolCall| (index.is_none() || call.place == index) && id.is_none_or(|id| call.id == id);
+    // A piece that names a function and has no id begins a call, too, where there is no place to tell them apart.
+    let begins = is_whole || index.is_none() && id.is_none() && !name.is_empty();
+    let at = answer.calls.iter().rposition(is_of).filter(|_| !begins);
+    let at = at.unwrap_or_else(|| {
+        let id = id.unwrap_or_default().to_owned();
+        answer.calls.push(ToolCall { id, place: index, ..ToolCall::default() });
+        answer.calls.len() - 1
+    });
+    let call = &mut answer.calls[at];
+    if call.name.is_empty() {
+        call.name = name.to_owned();
+    }
+    match &function["arguments"] {
+        Value::String(text) => {
+            answer.pieces += usize::from(!text.is_empty());
+            call.arguments.push_str(text);
+        }
+        // Some send them as what they are.
+        arguments @ Value::Object(_) => {
+            answer.pieces += 1;
+            call.arguments = arguments.to_string();
+        }
+        _ => {}
+    }
+    for (name, value) in piece.as_object().into_iter().flatten() {
+        if !["id", "type", "function", "index"].contains(&name.as_str()) {
+            call.more.insert(name.clone(), value.clone());
+        }
+    }
+}
+
 /// Takes in a chunk, or a whole reply; they differ in where the text is.
 fn read(answer: &mut Answer, reply: &Value, place: &str) -> Result<(), Fault> {
     if !reply["error"].is_null() {
@@ -161,7 +253,14 @@ fn read(answer: &mut Answer, reply: &Value, place: &str) -> Result<(), Fault> {
                 }
             }
         }
-        _ => answer.say(message["refusal"].as_str().unwrap_or_default()),
+        _ => {}
+    }
+    if let Some(refusal) = message["refusal"].as_str().filter(|refusal| !refusal.is_empty()) {
+        answer.refused = true;
+        answer.say(refusal);
+    }
+    for call in message["tool_calls"].as_array().into_iter().flatten() {
+        piece_of_call(answer, call, place == "message");
     }
     if let Some(reason) = choice["finish_reason"].as_str() {
         answer.finish = Some(match reason {

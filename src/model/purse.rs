@@ -9,11 +9,13 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use super::http::DEFAULT_MAX_TOKENS;
-use super::{BoxFuture, Completion, Drawn, Identity, Model, ModelError, Request};
+use super::{BoxFuture, Completion, Drawn, Identity, Model, ModelError, Request, Talk};
 
 /// Tokens of a prompt that are in none of its bytes: a chat template's marks, and the system message that some
 /// templates and servers put before ours.
 const HIDDEN_TOKENS: u64 = 512;
+/// The same for a server's own words on tools, or on the form of an answer; Anthropic counts some 350 for tools.
+const HIDDEN_INSTRUCTIONS: u64 = 1024;
 /// Samples that are put aside for together, where a model draws them together.
 const TOGETHER: usize = 64;
 
@@ -44,9 +46,12 @@ impl Most {
     pub fn of_body(body: &Value) -> Self {
         let number = |name: &str| body.get(name).and_then(Value::as_u64);
         let limits = ["max_tokens", "max_completion_tokens"].into_iter().filter_map(number);
+        // Servers tell their models in words of their own what tools there are, and what an answer has to be.
+        let more = ["tools", "response_format", "output_config"].iter().filter(|name| body.get(**name).is_some());
+        let hidden = more.count() as u64 * HIDDEN_INSTRUCTIONS;
         let answers = ["n", "best_of"].into_iter().filter_map(number).max().unwrap_or(1).max(1);
         Self {
-            prompt: most_tokens(&body.to_string()).saturating_mul(answers),
+            prompt: most_tokens(&body.to_string()).saturating_add(hidden).saturating_mul(answers),
             completion: limits.max().map(|limit| limit.saturating_mul(answers)),
         }
     }
@@ -57,7 +62,8 @@ impl Most {
         let continued = prompt.continuation.as_ref();
         let texts = [prompt.system.as_str(), &prompt.user, &prompt.opening];
         let more = continued.into_iter().flat_map(|one| [one.text.as_str(), &one.opening]);
-        let text: String = texts.into_iter().chain(more).collect();
+        let mut text: String = texts.into_iter().chain(more).collect();
+        text.extend(request.talk.map(Talk::counted));
         let completion = request.parameters.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
         Self { prompt: most_tokens(&text), completion: Some(completion as u64) }
     }

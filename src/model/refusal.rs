@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 /// Words of a refusal, as distinct from a value that is out of range.
-const COMPLAINTS: [&str; 14] = [
+const COMPLAINTS: [&str; 16] = [
     "support",
     "unrecogni",
     "unknown",
@@ -20,10 +20,16 @@ const COMPLAINTS: [&str; 14] = [
     "may only",
     "cannot find field",
     "deprecated",
+    "unavailable",
+    "combined",
 ];
 /// What is given up first when a server names two that don't go together.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 14] = [
     "stream_options",
+    "response_format",
+    "output_config",
+    "tool_choice",
+    "tools",
     "top_p",
     "seed",
     "stop",
@@ -33,6 +39,17 @@ const ORDER: [&str; 10] = [
     "prefill",
     "stream",
     "max_tokens",
+];
+
+/// What servers call an answer that is held to a schema, beside the parameter's name.
+const FORMS: [&str; 7] = [
+    "response format",
+    "output format",
+    "output_format",
+    "json_schema",
+    "json schema",
+    "json mode",
+    "structured output",
 ];
 
 /// The one of `sent` that the reply to a refused request is about.
@@ -48,11 +65,17 @@ pub fn refused<'a>(reply: &[u8], sent: &[&'a str]) -> Option<&'a str> {
     {
         return Some(name);
     }
+    // vLLM, where it was not started for tools.
+    if let Some(name) = sent.iter().find(|name| **name == "tools").filter(|_| raw.contains("tool choice requires")) {
+        return Some(name);
+    }
     if !complains {
         return None;
     }
     ordered().find(|name| match *name {
         "prefill" => raw.contains("prefill") || raw.contains("end with a user message"),
+        // What is refused is one form of it, a schema, or something in the schema.
+        "response_format" | "output_config" => mentions(&raw, name) || FORMS.iter().any(|form| raw.contains(form)),
         name => mentions(&raw, name),
     })
 }
@@ -103,6 +126,40 @@ mod tests {
         let reply =
             "This model does not support assistant message prefill. The conversation must end with a user message.";
         assert_eq!(refused(reply.as_bytes(), &["prefill", "temperature"]), Some("prefill"));
+    }
+
+    #[test]
+    fn schemas_and_tools_are_refused_in_many_words() {
+        for (reply, expected) in [
+            (
+                r#"{"error":{"message":"Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.","type":"invalid_request_error","param":"response_format","code":null}}"#,
+                "response_format",
+            ),
+            (
+                r#"{"error":{"message":"Invalid schema for response_format 'answer': In context=(), 'oneOf' is not permitted.","param":"response_format"}}"#,
+                "response_format",
+            ),
+            (r#"{"error":{"message":"This response_format type is unavailable now"}}"#, "response_format"),
+            (r#"{"error":{"message":"json mode cannot be combined with tool/function calling"}}"#, "response_format"),
+            (r#"{"error":{"message":"registry.ollama.ai/library/gemma3:1b does not support tools"}}"#, "tools"),
+            (
+                r#"{"object":"error","message":"\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set"}"#,
+                "tools",
+            ),
+        ] {
+            let sent = ["temperature", "response_format", "tools"];
+            assert_eq!(refused(reply.as_bytes(), &sent), Some(expected), "{reply}");
+        }
+        for (reply, expected) in [
+            ("output_config.format: Extra inputs are not permitted", "output_config"),
+            ("'some-model' does not support output format.", "output_config"),
+            ("tool_choice: forcing a tool is not supported with thinking", "tool_choice"),
+        ] {
+            let reply =
+                serde_json::json!({"type": "error", "error": {"type": "invalid_request_error", "message": reply}});
+            let sent = ["output_config", "tool_choice", "tools"];
+            assert_eq!(refused(reply.to_string().as_bytes(), &sent), Some(expected), "{reply}");
+        }
     }
 
     #[test]

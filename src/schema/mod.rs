@@ -6,6 +6,7 @@
 
 mod check;
 mod read;
+mod short;
 #[cfg(test)]
 mod tests;
 
@@ -145,6 +146,11 @@ impl Schema {
     /// Holds `value` against it: the first place where it does not fit.
     pub fn check(&self, value: &Value) -> Result<(), Mismatch> {
         check::check(self, value)
+    }
+
+    /// The schema in a line, as people and models read it: `{"label": "bug" | "other", "urgent"?: true | false}`.
+    pub fn short(&self) -> String {
+        short::short(self)
     }
 
     /// The schema as JSON Schema (2020-12), without `$ref`.

@@ -13,6 +13,7 @@ mod budget;
 mod ci_formats;
 mod clarify;
 mod cli;
+mod components;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod diff;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
