@@ -146,6 +146,7 @@ pub struct Parameters {
 
 /// What a model reports while it draws.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "samples are what it is for; the others are few and short-lived")]
 pub enum Drawn {
     /// So many tokens were generated since the last report, over all samples.
     Tokens(usize),
