@@ -711,3 +711,45 @@ fn ask_twice(answerers: &mut Answerers, program: usize, calls: &[&[u8]]) -> Resu
     }
     Ok(pairs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A function whose inputs are listed and one whose are drawn; what three programs do with each input.
+    fn behaviours(inputs: &[(usize, usize, [Kind; 3])]) -> Behaviours {
+        let observation = |(at, (function, drawn, kinds)): (usize, &(usize, usize, [Kind; 3]))| Observation {
+            call: format!("f({at})"),
+            origin: if *function == 0 { Origin::Listed } else { Origin::Drawn },
+            drawn: *drawn,
+            outcomes: kinds.iter().map(|kind| Outcome { kind: *kind, text: String::new() }).collect(),
+            classes: vec![0, 1, 2],
+            input: at,
+            function: Some(*function),
+            sent: Vec::new(),
+        };
+        let observations = inputs.iter().enumerate().map(observation).collect();
+        Behaviours { observations, functions: vec![true, false], ..Behaviours::of_one(3) }
+    }
+
+    #[test]
+    fn what_one_of_two_did_not_answer_says_nothing_of_them() {
+        use Kind::{Crash, Panic, Timeout, Unknown, Value};
+        let found = behaviours(&[
+            (0, 0, [Value, Panic, Timeout]),
+            (1, 200, [Value, Value, Value]),
+            (1, 99, [Crash, Value, Value]),
+            (1, 1, [Value, Unknown, Value]),
+        ]);
+        let near = |bound: Option<f64>, drawn: f64| (bound.unwrap() - (1.0 - 0.05_f64.powf(1.0 / drawn))).abs() < 1e-12;
+        assert!(near(found.bound_of(0, 1), 299.0));
+        // Not all that there is was answered, of the function whose inputs are listed.
+        assert_eq!(found.bound_of(0, 2), None);
+        assert_eq!(behaviours(&[(0, 0, [Value; 3])]).bound_of(0, 1), None);
+        let mut listed = behaviours(&[(0, 0, [Value; 3])]);
+        listed.functions = vec![true];
+        assert_eq!(listed.bound_of(0, 1), Some(0.0));
+        listed.coverage.not_called.push(("g".to_owned(), "nobody knows".to_owned()));
+        assert_eq!(listed.bound_of(0, 1), None);
+    }
+}

@@ -69,6 +69,7 @@ impl Comparison<'_> {
             }
         }
         // The same programs part in other ways, too.
+        rest.retain(|_| !self.options.from_first);
         for at in rest {
             if splits.len() >= self.options.splits {
                 break;
