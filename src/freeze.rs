@@ -525,10 +525,10 @@ pub fn component_freshness(workspace: &Workspace, spec: &ComponentSpec, path: &s
 /// Why a component is stale where a function of its name was built.
 pub const WAS_FUNCTION: &str = "it was a function";
 
-/// Whether code answers for a component: its file is a component's, and has provenance.
+/// Whether code answers for a component: its file is a component's, and there is a certificate for it.
 pub fn is_hardened(workspace: &Workspace, name: &str) -> Result<bool, FreezeError> {
     let code = read(&workspace.path(&paths::code(name)))?.unwrap_or_default();
-    Ok(workspace.path(&paths::provenance(name)).is_file() && component_parts(&code).is_some())
+    Ok(workspace.path(&paths::certificate(name)).is_file() && component_parts(&code).is_some())
 }
 
 /// Whether `bytes` have this SHA-256, as they are or with the line ends that git may have changed on checkout.

@@ -217,6 +217,11 @@ pub mod paths {
         format!("generated/provenance/{name}.json")
     }
 
+    /// What is promised of the code of a hardened component.
+    pub fn certificate(name: &str) -> String {
+        format!("generated/certificates/{name}.json")
+    }
+
     /// The envelope that signs an artifact's provenance, where it is signed.
     pub fn envelope(name: &str) -> String {
         format!("generated/provenance/{name}.dsse.json")

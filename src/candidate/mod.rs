@@ -39,6 +39,28 @@ pub struct Candidate {
     pub notes: Vec<String>,
 }
 
+/// A candidate's items without those that `given` has, too (by kind and name); `None` where one of them does not parse.
+pub fn without(source: &str, given: &str) -> Option<String> {
+    fn name(item: &syn::Item) -> Option<String> {
+        Some(match item {
+            syn::Item::Struct(item) => item.ident.to_string(),
+            syn::Item::Enum(item) => item.ident.to_string(),
+            syn::Item::Type(item) => item.ident.to_string(),
+            syn::Item::Fn(item) => format!("fn {}", item.sig.ident),
+            syn::Item::Use(item) => quote::ToTokens::to_token_stream(&item.tree).to_string(),
+            _ => return None,
+        })
+    }
+    deep(|| {
+        let parse = |text: &str| syn::parse2::<syn::File>(crate::syntax::check_bounds(text).ok()?).ok();
+        let known: Vec<String> = parse(given)?.items.iter().filter_map(name).collect();
+        let mut file = parse(source)?;
+        file.attrs.clear();
+        file.items.retain(|item| name(item).is_none_or(|name| !known.contains(&name)));
+        Some(prettyplease::unparse(&file))
+    })
+}
+
 /// Finds the Rust in a completion and makes a candidate of it, or says why it can't.
 ///
 /// A completion may hold prose, several code blocks, reasoning, or a first try and a second: the last

@@ -136,6 +136,10 @@ pub(crate) enum Command {
     Ledger(LedgerArgs),
     /// Call a component or an artifact by name, through the harness
     Call(super::call::CallArgs),
+    /// Make code of what a component's model answers again and again, with a certificate
+    Harden(super::harden::HardenArgs),
+    /// Take a component's code away, or make a component of a function
+    Soften(super::harden::SoftenArgs),
     /// Show the recorded calls of components: runs, one as a tree, two side by side
     Trace(super::trace::TraceArgs),
     /// Serve components to other programs: over HTTP, or as MCP tools

@@ -11,6 +11,7 @@ mod clarify;
 mod doctor;
 mod estimate;
 mod explain;
+mod harden;
 mod init;
 mod keys;
 mod ledger;
@@ -289,6 +290,14 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
         Command::Call(args) => {
             let mut session = session(cli, output, Some(&args.asking.whole()))?;
             call::call(&mut session, args, &directory(&cli.global)?, output).await
+        }
+        Command::Harden(args) => {
+            let mut session = session(cli, output, Some(&args.sampling))?;
+            harden::harden(&mut session, args, &directory(&cli.global)?, output).await
+        }
+        Command::Soften(args) => {
+            let mut session = session(cli, output, None)?;
+            harden::soften(&mut session, args, &directory(&cli.global)?, output).await
         }
         Command::Trace(args) => trace::trace(&session(cli, output, None)?, args, output),
         Command::Serve(args) => serve::serve(cli, args, output).await,

@@ -165,7 +165,10 @@ pub fn left_out(session: &Session) -> Result<Vec<(String, String)>, Error> {
 pub(super) fn differences(session: &Session, one: &LoadedComponent) -> Result<Option<(String, String)>, Error> {
     let name = &one.spec.name;
     let message = match freeze::component_freshness(&session.workspace, &one.spec, &one.path)? {
-        Freshness::Fresh | Freshness::Unlisted => return Ok(None),
+        Freshness::Fresh | Freshness::Unlisted => match super::harden::hardness(session, name) {
+            Ok(_) => return Ok(None),
+            Err(_) => return Ok(Some((paths::certificate(name), "does not belong to the code beside it".to_owned()))),
+        },
         Freshness::Missing => format!("is not there: `llmc build {name}` writes it"),
         Freshness::HandEdited(_) => "was edited by hand".to_owned(),
         Freshness::Taken(other) => format!("is that of `{other}`"),

@@ -8,13 +8,14 @@ use serde_json::Value;
 
 use super::specs::{Found, load};
 use super::{Loaded, LoadedComponent, Session};
+use crate::certify::Certificate;
 use crate::component::{self, ModelComponent, Parts, ToolErrors};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
 use crate::harness::{
-    About, Approver, BoxFuture, CallError, Class, Component, Context, Decision, Harness, Outcome, Rule, Side,
+    About, Approver, Audit, BoxFuture, CallError, Class, Component, Context, Decision, Harness, Outcome, Rule, Side,
 };
-use crate::ledger::Keeper;
+use crate::ledger::{Filter, Keeper};
 use crate::prompt::Templates;
 use crate::register;
 use crate::spec::{ComponentSpec, Dependency};
@@ -74,13 +75,7 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
     let code = committed(session, &found, &wanted)?;
     let worker = match code.callable.is_empty() {
         true => None,
-        false => {
-            let validator = session.validator()?;
-            let threads = std::thread::available_parallelism().map_or(2, usize::from);
-            let artifacts = code.artifacts;
-            let made = tokio::task::spawn_blocking(move || validator.worker(&artifacts, threads)).await;
-            Some(Arc::new(made.map_err(|_| Error::new(ExitCode::Internal, "compiling the artifacts panicked"))??))
-        }
+        false => Some(workers(session, code.artifacts).await?),
     };
     let code = code.callable;
     let mut components = BTreeMap::new();
@@ -105,6 +100,10 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
                 let artifact =
                     Artifact::new(one, worker, About { side: Side::Code, model: None, tools: None, ..about });
                 builder.hybrid_of(&spec.name, artifact, model);
+                if let Some(hardness) = super::harden::hardness(session, &spec.name)? {
+                    let seen = audits(session, &spec.name, &one.digest)?;
+                    builder.audit(&spec.name, audit(&hardness.certificate, seen));
+                }
             }
             None => {
                 builder.component(&spec.name, model);
@@ -155,6 +154,14 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
     Ok(Opened { harness, components, keeper })
 }
 
+/// Compiles code, and makes it ready to be called.
+pub(super) async fn workers(session: &mut Session, artifacts: Artifacts) -> Result<Arc<Worker>, Error> {
+    let validator = session.validator()?;
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let made = tokio::task::spawn_blocking(move || validator.worker(&artifacts, threads)).await;
+    Ok(Arc::new(made.map_err(|_| Error::new(ExitCode::Internal, "compiling the artifacts panicked"))??))
+}
+
 /// What is named, and the tools of that, and of those; names of specs.
 fn wanted(found: &Found, named: &[String]) -> Result<BTreeSet<String>, Error> {
     let known: BTreeSet<&str> = found
@@ -203,6 +210,24 @@ fn not_callable(session: &Session, name: &str) -> Error {
         return Error::new(ExitCode::Usage, message).hint("call it from Rust, as any function");
     }
     Error::new(ExitCode::Usage, format!("`{name}` has no code yet")).hint(format!("`llmc build {name}` makes it"))
+}
+
+/// How the code of a hardened component is watched: for what was promised of it.
+fn audit(certificate: &Certificate, (agreed, disagreed): (u64, u64)) -> Audit {
+    let alpha = 1.0 - certificate.confidence;
+    Audit { agreement: certificate.agreement, alpha, agreed, disagreed, ..Audit::default() }
+}
+
+/// How often this code was held against the model so far, and said the same or something else.
+fn audits(session: &mut Session, name: &str, digest: &str) -> Result<(u64, u64), Error> {
+    let filter = Filter { component: Some(name.to_owned()), side: Some("code".to_owned()), ..Filter::default() };
+    let calls = session.ledger()?.crossings(&filter)?;
+    let own = calls.iter().filter(|call| call.digest.as_deref().is_some_and(|of| of.split('+').next() == Some(digest)));
+    let audits = own.filter_map(|call| call.audit.as_ref());
+    Ok(audits.fold((0, 0), |(agreed, disagreed), audit| match audit.agreed {
+        true => (agreed + 1, disagreed),
+        false => (agreed, disagreed + 1),
+    }))
 }
 
 /// A function of committed code that can be called with JSON.

@@ -1,5 +1,6 @@
 //! What commits say.
 
+use crate::certify::Certificate;
 use crate::workspace::paths;
 
 /// What the commit of one artifact says.
@@ -41,6 +42,25 @@ pub fn adopted(name: &str, spec: &str) -> String {
 pub fn component(name: &str, spec: &str) -> String {
     let (name, spec) = (line(name), line(spec));
     format!("llmc: types of {name}\n\nWhat the component takes and gives; a model answers it.\n\nLlmc-Spec: {spec}\n")
+}
+
+/// What the commit says that makes a component a hybrid.
+pub fn hardened(name: &str, spec: &str, model: &str, certificate: &Certificate) -> String {
+    let (name, spec, model) = (line(name), line(spec), line(model));
+    let Certificate { n, disagreements, coverage, agreement, confidence, .. } = certificate;
+    format!(
+        "llmc: harden {name}\n\nCode answers {:.0} % of its calls, and agrees with the model at least {:.0} % of the time, at {:.0} % \
+         confidence:\n{disagreements} of {n} later answers differ.\n\nLlmc-Spec: {spec}\nLlmc-Model: {model}\n",
+        coverage * 100.0,
+        agreement * 100.0,
+        confidence * 100.0
+    )
+}
+
+/// What the commit says by which a component's code goes.
+pub fn softened(name: &str, spec: &str) -> String {
+    let (name, spec) = (line(name), line(spec));
+    format!("llmc: soften {name}\n\nIts model answers alone.\n\nLlmc-Spec: {spec}\n")
 }
 
 /// What the commit says by which the generated crate gets `register`, or loses it.

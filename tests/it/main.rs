@@ -28,6 +28,7 @@ mod freeze;
 mod history;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod hostile;
+mod harden;
 mod harness;
 mod house;
 mod intoto;

@@ -1,0 +1,193 @@
+//! `llmc harden` and `llmc soften`: a component across the boundary, and back.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Output;
+use super::args::SamplingArgs;
+use crate::certify::{LEAST_ANSWERED, needed};
+use crate::driver::{self, Hardened, Hardening, Session, Softened};
+use crate::error::{Error, ExitCode};
+use crate::report::{count, printable};
+
+/// `llmc harden`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The calls recorded first are what code is made from: the model writes programs that answer where the input makes it clear,
+and abstain elsewhere; the best of them is taken. The calls recorded later judge it: where it agrees with the model often
+enough it is certified, and waits to be accepted. From then on it answers first, and the model where it abstains.
+
+Examples:
+  llmc harden ticket_classifier                     code and certificate, to be looked at
+  llmc harden ticket_classifier --accept            commits what waits
+  llmc harden ticket_classifier --agreement 0.98    promise more
+  llmc soften ticket_classifier                     the model alone again")]
+pub(crate) struct HardenArgs {
+    /// The component
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Commit what an earlier run left
+    #[arg(long)]
+    pub(crate) accept: bool,
+    /// How often the code is to agree with the model, at least
+    #[arg(long, value_name = "P", default_value = "0.95", value_parser = rate)]
+    pub(crate) agreement: f64,
+    /// The chance to promise that wrongly
+    #[arg(long, value_name = "P", default_value = "0.05", value_parser = rate)]
+    pub(crate) alpha: f64,
+    /// The share of the calls, the earliest ones, that code is made from
+    #[arg(long, value_name = "P", default_value = "0.5", value_parser = rate)]
+    pub(crate) share: f64,
+    /// Write the files and make no commit
+    #[arg(long, requires = "accept")]
+    pub(crate) no_commit: bool,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+/// `llmc soften`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A hardened component loses its code: its model answers alone. A function becomes a component: its spec is written anew, with
+examples from its own behaviour, and its code goes; `llmc revert NAME@HEAD~1` brings both back.
+
+Examples:
+  llmc soften ticket_classifier
+  llmc soften slugify --no-commit")]
+pub(crate) struct SoftenArgs {
+    /// The component or function
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Write the files and make no commit
+    #[arg(long)]
+    pub(crate) no_commit: bool,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| *rate > 0.0 && *rate < 1.0);
+    rate.ok_or_else(|| format!("`{text}` is not between 0 and 1"))
+}
+
+/// Hardens a component, or commits what waits.
+pub(super) async fn harden(
+    session: &mut Session,
+    args: &HardenArgs,
+    from: &Path,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    session.options.no_commit = args.no_commit;
+    if args.accept {
+        let commit = driver::accept_hardened(session, &args.name, from)?;
+        if output.is_json() {
+            Output::json_line(json!({"event": "accepted", "component": args.name, "commit": commit}));
+        } else {
+            let commit =
+                commit.map(|commit| format!(" in commit {}", &commit[..commit.len().min(7)])).unwrap_or_default();
+            Output::note(&printable(&format!(
+                "{} is a hybrid now{commit}: code first, and the model where it abstains",
+                args.name
+            )));
+        }
+        return Ok(ExitCode::Done);
+    }
+    let asked = Hardening { share: args.share, agreement: args.agreement, alpha: args.alpha };
+    let hardened = driver::harden(session, &args.name, &asked, from).await?;
+    let certificate = hardened.calibration.as_ref().and_then(|calibration| calibration.certificate.as_ref());
+    let exit = match (&hardened.chosen, certificate) {
+        (_, Some(_)) => ExitCode::Done,
+        (Some(_), None) => ExitCode::Inconclusive,
+        (None, None) => ExitCode::NoCandidate,
+    };
+    if output.is_json() {
+        let step = hardened.calibration.as_ref().and_then(|calibration| calibration.steps.last().copied());
+        Output::json_line(json!({
+            "event": "hardened", "component": hardened.component, "traces": hardened.traces, "inputs": hardened.inputs,
+            "unstable": hardened.unstable, "sampled": hardened.sampled.0, "compiled": hardened.sampled.1,
+            "answered": hardened.chosen.map(|chosen| chosen.0), "wrong": hardened.chosen.map(|chosen| chosen.1),
+            "cases": hardened.cases, "step": step, "certificate": certificate, "code": hardened.code,
+        }));
+        return Ok(exit);
+    }
+    if let Some(code) = &hardened.code {
+        Output::data(&printable(code));
+    }
+    Output::note(&printable(&words(&hardened, &asked)));
+    Ok(exit)
+}
+
+/// What came of it.
+fn words(hardened: &Hardened, asked: &Hardening) -> String {
+    let name = &hardened.component;
+    let (sampled, compiled) = hardened.sampled;
+    let mut text = format!(
+        "{} recorded; code was made from the answers to {}",
+        count(hardened.traces, "call"),
+        count(hardened.inputs, "input")
+    );
+    if hardened.unstable > 0 {
+        text.push_str(&format!(" ({} of them got different answers)", hardened.unstable));
+    }
+    text.push_str(&format!(". {} sampled, {compiled} compile.\n", count(sampled, "program")));
+    let Some((answered, wrong)) = hardened.chosen else {
+        text.push_str("None of them answers enough and is right often enough to be worth it. More samples (`-n`), a stronger model (`--model`) or more calls may.");
+        return text;
+    };
+    text.push_str(&format!(
+        "The best answers {:.0} % of those inputs, {wrong} of them otherwise than the model.\n",
+        answered * 100.0
+    ));
+    let Some(calibration) = &hardened.calibration else { return text };
+    let promised = asked.agreement * 100.0;
+    match &calibration.certificate {
+        Some(certificate) => text.push_str(&format!(
+            "On {} later calls with new inputs it answers {} ({:.0} %), and {} of those otherwise than the model: it agrees at \
+             least {promised:.0} % of the time, at {:.0} % confidence.\nIt waits in `.llmc/hardened/{name}`: `llmc harden {name} \
+             --accept` commits it, and the component is a hybrid.",
+            hardened.cases,
+            certificate.n,
+            certificate.coverage * 100.0,
+            certificate.disagreements,
+            certificate.confidence * 100.0
+        )),
+        None => {
+            let (n, wrong) = calibration.steps.last().map_or((0, 0), |step| (step.n, step.disagreements));
+            let enough = needed(wrong, asked.agreement, asked.alpha).max(LEAST_ANSWERED);
+            text.push_str(&format!(
+                "On {} later calls with new inputs it answers {n}, and {wrong} of those otherwise than the model: too little to \
+                 promise {promised:.0} % ({enough} answers with so few mistakes would do). Nothing was changed.",
+                hardened.cases
+            ));
+        }
+    }
+    text
+}
+
+/// Softens a component or a function.
+pub(super) async fn soften(
+    session: &mut Session,
+    args: &SoftenArgs,
+    from: &Path,
+    output: &Output,
+) -> Result<ExitCode, Error> {
+    session.options.no_commit = args.no_commit;
+    let Softened { name, was, examples, commit } = driver::soften(session, &args.name, from).await?;
+    if output.is_json() {
+        Output::json_line(
+            json!({"event": "softened", "component": name, "was": was, "examples": examples, "commit": commit}),
+        );
+        return Ok(ExitCode::Done);
+    }
+    let commit = commit.map(|commit| format!(" (commit {})", &commit[..commit.len().min(7)])).unwrap_or_default();
+    let text = match was {
+        "hybrid" => format!("{name}: its code is gone, and its model answers alone{commit}"),
+        _ => format!(
+            "{name} is a component now{commit}, with {} from its own behaviour in its spec; `llmc revert {name}@HEAD~1` brings \
+             the function back",
+            count(examples, "example")
+        ),
+    };
+    Output::note(&printable(&text));
+    Ok(ExitCode::Done)
+}
