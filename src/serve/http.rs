@@ -233,7 +233,7 @@ impl Site {
         let request = match mcp::read(value) {
             Ok(Message::Request(request)) => request,
             Ok(_) => return accepted(),
-            Err((id, failure)) => return bad(&id, &failure),
+            Err(wrong) => return bad(&wrong.0, &wrong.1),
         };
         let id = request.id.clone();
         let mut version = match request.version(settled) {
@@ -290,7 +290,7 @@ impl Site {
                     });
                 }
                 Ok(_) => {}
-                Err((id, failure)) => answers.push((place, failure.to_message(&id))),
+                Err(wrong) => answers.push((place, wrong.1.to_message(&wrong.0))),
             }
         }
         answers.extend(asked.join_all().await);

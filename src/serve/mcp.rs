@@ -151,8 +151,8 @@ impl Request {
 }
 
 /// Reads a message. What is wrong comes with the id to tell it under.
-pub(super) fn read(value: Value) -> Result<Message, (Value, Failure)> {
-    let invalid = |id: Value, message: &str| Err((id, Failure::new(INVALID_REQUEST, message)));
+pub(super) fn read(value: Value) -> Result<Message, Box<(Value, Failure)>> {
+    let invalid = |id: Value, message: &str| Err(Box::new((id, Failure::new(INVALID_REQUEST, message))));
     let Value::Object(mut message) = value else { return invalid(Value::Null, "a message is a JSON object") };
     let id = match message.remove("id") {
         None => None,
@@ -173,7 +173,7 @@ pub(super) fn read(value: Value) -> Result<Message, (Value, Failure)> {
         None => Map::new(),
         Some(Value::Object(params)) => params,
         Some(_) if id.is_none() => Map::new(),
-        Some(_) => return Err((shown, Failure::new(INVALID_PARAMS, "`params` is not an object"))),
+        Some(_) => return Err(Box::new((shown, Failure::new(INVALID_PARAMS, "`params` is not an object")))),
     };
     Ok(match id {
         Some(id) => Message::Request(Request { id, method, params }),

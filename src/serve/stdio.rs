@@ -146,7 +146,7 @@ impl Client {
                 }
             }
             Ok(message) => return self.note(message),
-            Err(wrong) => wrong,
+            Err(wrong) => *wrong,
         };
         self.send(failure.to_message(&id)).await;
     }
@@ -186,7 +186,7 @@ impl Client {
                     self.note(message);
                     continue;
                 }
-                Err(wrong) => wrong,
+                Err(wrong) => *wrong,
             };
             answers.push(failure.to_message(&id));
         }

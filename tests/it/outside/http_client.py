@@ -30,7 +30,7 @@ seen = {
     "classify": call("classify", {"subject": "the server is on fire"}),
     "shout": call("shout", "it is here"),
     "wrong input": call("shout", 7),
-    "broken": call("broken", None),
+    "broken": call("broken", 1),
     "pay": call("pay", {"amount": 1}),
     "nothing": call("nothing", 1),
 }
