@@ -174,23 +174,30 @@ pub struct Module {
 
 /// The bytes of a module's file, and what they have for the harness: read where that is asked for, once.
 #[derive(Debug, Clone)]
-pub struct Code(Arc<(Vec<u8>, OnceLock<(String, Callable)>)>);
+pub struct Code(Arc<Text>);
+
+#[derive(Debug)]
+struct Text {
+    bytes: Vec<u8>,
+    /// The file's SHA-256, and what can be called in it.
+    known: OnceLock<(String, Callable)>,
+}
 
 impl Code {
     /// These bytes; the line ends that git may have changed on checkout are put back.
     pub fn new(bytes: Vec<u8>) -> Self {
         let bytes = unix_lines(&bytes).unwrap_or(bytes);
-        Self(Arc::new((bytes, OnceLock::new())))
+        Self(Arc::new(Text { bytes, known: OnceLock::new() }))
     }
 
     /// Whether it is a component's.
     pub fn is_component(&self) -> bool {
-        component_parts(&self.0.0).is_some()
+        component_parts(&self.0.bytes).is_some()
     }
 
     /// The file's SHA-256, and what can be called in it.
     fn callable(&self, name: &str) -> &(String, Callable) {
-        let (bytes, known) = &*self.0;
+        let Text { bytes, known } = &*self.0;
         known.get_or_init(|| {
             let code = String::from_utf8_lossy(bytes);
             (sha256(bytes), register::read(&code, name, self.is_component()))

@@ -440,7 +440,8 @@ impl Scope {
         match self.imports.get(first) {
             // Under another name it is another thing.
             Some(import) => is_std(import) && import.last() == Some(first),
-            None => !self.has_foreign_glob,
+            // Nobody calls a type of one's own `u8`.
+            None => !self.has_foreign_glob || first == "str" || PRIMITIVES.contains(&first.as_str()),
         }
     }
 

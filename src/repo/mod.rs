@@ -30,6 +30,9 @@ use crate::workspace::paths;
 /// How often a commit is built anew because the branch moved.
 const ATTEMPTS: usize = 20;
 
+/// Modules by provenance and code.
+type Modules = HashMap<(Option<Oid>, Oid), Option<Module>>;
+
 /// The git repository that a workspace is in.
 pub struct Repo {
     git: Repository,
@@ -39,7 +42,7 @@ pub struct Repo {
     prefix: String,
     /// Modules by the blobs of their provenance, which components have none of, and their code, since every commit needs
     /// them all; `None` where the code is none of a component.
-    modules: RefCell<HashMap<(Option<Oid>, Oid), Option<Module>>>,
+    modules: RefCell<Modules>,
 }
 
 /// Why git can't be used, or nothing was committed.
