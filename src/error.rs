@@ -38,7 +38,7 @@ pub enum ExitCode {
     Difference = 6,
     /// A statistical test failed, or a limit on what was measured was not kept.
     Test = 7,
-    /// Too little was seen to decide.
+    /// A statistical test was not decided within its budget.
     Inconclusive = 8,
     /// A bug in llmc, or a machine that can't do what llmc needs.
     Internal = 70,

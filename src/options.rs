@@ -36,6 +36,8 @@ pub struct Options {
     pub overwrite: bool,
     /// The most entropy, in bits, that what passes may have in a build.
     pub max_entropy: Option<f64>,
+    /// The share of what passes that must do as the choice of a build does, as a test on fresh samples shows.
+    pub certify: Option<f64>,
     /// How many candidates to judge at once.
     pub jobs: usize,
     /// `--model`.
@@ -204,6 +206,7 @@ mod tests {
             no_cache: false,
             overwrite: false,
             max_entropy: None,
+            certify: None,
             jobs: 1,
             model: None,
             sampling: Sampling::default(),

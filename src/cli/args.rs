@@ -27,7 +27,7 @@ Examples:
   llmc adopt slugify                         keep what I edited in generated/src/slugify.rs
 
 Exit codes: 0 done, 1 usage or settings, 2 spec invalid, 3 no candidate passed, 4 budget or time spent,
-5 provider failed, 6 difference found, 7 a limit was not kept, 70 internal error, 130 interrupted.")]
+5 provider failed, 6 difference found, 7 a limit was not kept, 8 undecided, 70 internal error, 130 interrupted.")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -207,6 +207,7 @@ pub(crate) struct PromptArgs {
   llmc build --model openai/gpt-5-mini         needs OPENAI_API_KEY
   llmc build --estimate                        what it would cost
   llmc build --stop all --max-entropy 0.5      commit only what most samples agree on
+  llmc build slugify --certify 0.5             commit only what a test on fresh samples certifies
   llmc build --no-commit                       write the files, leave git alone")]
 pub(crate) struct BuildArgs {
     /// Specs by name or file; all of specs/ when none is given
@@ -233,6 +234,10 @@ pub(crate) struct BuildArgs {
     /// Fail (exit code 7) and write nothing where what the samples that pass do has more entropy than this, in bits
     #[arg(long, value_name = "BITS", value_parser = bits)]
     pub(crate) max_entropy: Option<f64>,
+    /// Write only what a test on fresh samples certifies: more than this share of what passes does as the choice does
+    /// (95 % sure). Else exit code 7, or 8 where it is undecided
+    #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "estimate", num_args = 0..=1, default_missing_value = "0.5")]
+    pub(crate) certify: Option<f64>,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
     /// How many candidates to judge at once [default: one for each core]
@@ -620,6 +625,13 @@ pub(crate) struct ClarifyArgs {
     /// How many candidates to judge at once [default: one for each core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value < 0.99 => Ok(value),
+        _ => Err("a share to certify is above 0 and below 0.99".to_owned()),
+    }
 }
 
 fn bits(text: &str) -> Result<f64, String> {

@@ -212,6 +212,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             session.options.locked = args.locked;
             session.options.overwrite = args.overwrite;
             session.options.max_entropy = args.max_entropy;
+            session.options.certify = args.certify;
             if let Some(jobs) = args.jobs {
                 session.options.jobs = usize::from(jobs);
             }
@@ -364,6 +365,7 @@ fn options(cli: &Cli, workspace: Option<&Workspace>, sampling: Option<&SamplingA
         no_cache: false,
         overwrite: false,
         max_entropy: None,
+        certify: None,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         model: sampling.and_then(|sampling| sampling.model.clone()),
         sampling: sampling.map(flags).unwrap_or_default(),

@@ -167,6 +167,18 @@ fn drawn_rows(drawn: &Drawn) -> Vec<(&'static str, String)> {
             ),
         ));
     }
+    if let Some(certificate) = &drawn.certificate {
+        rows.push((
+            "certified",
+            format!(
+                "{} of {} fresh samples that pass do as it does: more than {}% of what passes ({:.0}% sure)",
+                certificate.agreements,
+                certificate.trials,
+                (certificate.bound * 1000.0).round() / 10.0,
+                (1.0 - certificate.alpha) * 100.0
+            ),
+        ));
+    }
     let clusters: Vec<String> = statistics
         .clusters
         .iter()

@@ -91,6 +91,19 @@ fn ambiguity(run: &Run, passing: &[(usize, &Candidate)], share: f64) -> Option<A
     })
 }
 
+/// The input on which a candidate does something else than another, told; `None` where none was found.
+pub(super) fn parting(run: &Run, chosen: &Candidate, other: &Candidate) -> Option<String> {
+    if run.cluster_of(chosen).is_some() && run.cluster_of(chosen) == run.cluster_of(other) {
+        return None;
+    }
+    let told = |split: &crate::behaviour::Split| {
+        let text = |candidate| Some(split.outcomes[split.classes[run.place_of(candidate)?]].text.clone());
+        Some(format!("for {} the choice gives {}, another {}", split.call, text(chosen)?, text(other)?))
+    };
+    let first = run.found.splits.first().and_then(told);
+    Some(first.unwrap_or_else(|| "what one of them does could not be found out".to_owned()))
+}
+
 /// That what passes is too far apart for the limit that was set, if it is; where that can't be known it is said so.
 pub(super) fn too_open(session: &Session, name: &str, agreement: &Agreement, passed: usize) -> Option<Error> {
     let most = session.options.max_entropy?;

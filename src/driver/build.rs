@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::agree::{self, Agreement};
+use super::certify;
 use super::draw::{Sample, Samples};
+use super::log::Log;
 use super::propose::{self, Proposing};
 use super::ready::{Drawing, Ready};
 use super::repair::{Node, Step};
@@ -442,7 +444,7 @@ pub(super) async fn build_one(
     }
     let started_on = unix_now();
     let (inputs, phase) = (target.inputs.as_str(), Phase::Fresh);
-    let drawing = Drawing { spec, run: &run, inputs, phase, plan: &plan, afresh, artifact };
+    let drawing = Drawing { spec, run: &run, inputs, phase, plan: &plan, skip: 0, afresh, artifact };
     let (samples, mut log) = drawing.draw(session, &ready).await?;
     let Ready { prompt, models, names, validator, checks } = ready;
     let committed = committed(session, spec);
@@ -456,11 +458,7 @@ pub(super) async fn build_one(
     };
     let mut finished = tally(&spec.name, &samples, &agreement);
     if let Some(error) = agree::too_open(session, &spec.name, &agreement, finished.passed) {
-        finished.reason = Some(error.message.clone());
-        finished.seconds = started.elapsed().as_secs_f64();
-        log.end(&ending(&finished));
-        finish(session, summary, finished);
-        return Err(error);
+        return Err(give_up(session, summary, (&mut log, started), finished, error));
     }
     let rejected = proposal::rejected(&session.workspace, &spec.name)?;
     let (chosen, passed_over) = choose(&samples, &rejected, &agreement);
@@ -468,11 +466,7 @@ pub(super) async fn build_one(
         Ok(chosen) => chosen,
         Err(tie) => {
             let error = agree::undecided(session, &spec.name, tie, agreement.ambiguity.as_ref());
-            finished.reason = Some(error.message.clone());
-            finished.seconds = started.elapsed().as_secs_f64();
-            log.end(&ending(&finished));
-            finish(session, summary, finished);
-            return Err(error);
+            return Err(give_up(session, summary, (&mut log, started), finished, error));
         }
     };
     if let Some(ambiguity) = agreement.ambiguity.clone() {
@@ -493,21 +487,31 @@ pub(super) async fn build_one(
         }
         let error =
             if passed_over > 0 { propose::all_rejected(&spec.name) } else { none_passed(spec, &samples, &names) };
-        finished.reason = Some(error.message.clone());
-        finished.seconds = started.elapsed().as_secs_f64();
-        log.end(&ending(&finished));
-        finish(session, summary, finished);
-        return Err(error);
+        return Err(give_up(session, summary, (&mut log, started), finished, error));
     };
     if let Some(cap) = &samples.spent {
         session.tell(Event::Warning(format!("`{}`: {cap}; {} samples were enough", spec.name, samples.list.len())));
     }
-    let provenance = Provenance {
+    let mut certificate = None;
+    if let Some(bound) = session.options.certify {
+        let certifying = certify::certify(session, (loaded, all), &plan, samples.cost, chosen.candidate, bound);
+        match certifying.await {
+            Ok((passed, tokens)) => {
+                certificate = Some(passed);
+                finished.tokens += tokens;
+            }
+            Err(error) => return Err(give_up(session, summary, (&mut log, started), finished, error)),
+        }
+    }
+    let mut provenance = Provenance {
         invocation: run.clone(),
         started_on: provenance::rfc3339(started_on),
         finished_on: provenance::rfc3339(unix_now()),
         ..record(target, &plan, &prompt, &models, &samples, &agreement, &chosen, &validator, &checks)
     };
+    if let Origin::Model(drawn) = &mut provenance.origin {
+        drawn.certificate = certificate;
+    }
     let result = match aim {
         Aim::Artifact(repo) => keep(session, loaded, *repo, chosen.candidate, &provenance, &mut finished),
         Aim::Proposal(proposing) => {
@@ -526,6 +530,21 @@ pub(super) async fn build_one(
     }
     finished.seconds = started.elapsed().as_secs_f64();
     Ok(finished)
+}
+
+/// The end of a build that leads to nothing, for this reason.
+fn give_up(
+    session: &Session,
+    summary: &mut Summary,
+    (log, started): (&mut Log, Instant),
+    finished: Finished,
+    error: Error,
+) -> Error {
+    let (reason, seconds) = (Some(error.message.clone()), started.elapsed().as_secs_f64());
+    let finished = Finished { reason, seconds, ..finished };
+    log.end(&ending(&finished));
+    finish(session, summary, finished);
+    error
 }
 
 /// Writes the artifact and commits it, where it may.
@@ -914,6 +933,7 @@ fn record(
             },
         },
         repairs: repairs(samples, chosen, models),
+        certificate: None,
     };
     base_record(target, target.inputs.clone(), Origin::Model(Box::new(drawn)), validator, checks)
 }

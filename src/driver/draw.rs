@@ -20,6 +20,7 @@ use crate::digest::sha256;
 use crate::event::Event;
 use crate::interrupt::Interrupt;
 use crate::ledger::{LedgerError, Repair};
+use crate::model::purse::Cost;
 use crate::model::sampling::Rng;
 use crate::model::{Completion, Drawn, Model, ModelError, Parameters, Request};
 use crate::prompt::{Flaw, Prompt, PromptError, Templates};
@@ -59,6 +60,8 @@ pub(super) struct Samples {
     pub(super) unstored: bool,
     /// Whether drawing ended before every sample was drawn.
     pub(super) stopped: bool,
+    /// What drawing them took.
+    pub(super) cost: Cost,
     /// What was found of the artifact, where that was asked for. It is no candidate, and counts in nothing.
     pub(super) artifact: Option<(Verdict, Insight)>,
 }
@@ -98,6 +101,8 @@ pub(super) struct Job<'a> {
     pub(super) models: &'a [Arc<dyn Model>],
     pub(super) parameters: &'a Parameters,
     pub(super) samples: usize,
+    /// Independent samples, from the first on, that are not wanted: they have served another end.
+    pub(super) skip: usize,
     pub(super) repairs: usize,
     pub(super) stop: Stop,
     pub(super) budget: &'a Budget,
@@ -192,7 +197,7 @@ pub(super) async fn draw(
     if samples.list.is_empty() && samples.spent.is_none() && !samples.lost.is_empty() {
         return Err(samples.lost.remove(0).1.into());
     }
-    samples.stopped = samples.list.len() + samples.lost.len() < job.samples;
+    samples.stopped = job.skip + samples.list.len() + samples.lost.len() < job.samples;
     samples.list.sort_by_key(|sample| sample.completion.index);
     samples.repairs.sort_by_key(|sample| sample.completion.index);
     Ok(samples)
@@ -263,7 +268,7 @@ impl<'a> Pool<'a> {
     /// The samples of the first round: all, but where there are repairs to spend the half of them.
     fn first(&mut self) -> Vec<usize> {
         self.begun = if self.job.repairs > 0 { self.job.samples.div_ceil(2) } else { self.job.samples };
-        (0..self.begun).collect()
+        (self.job.skip..self.begun).collect()
     }
 
     /// The samples of the next round; none when it is enough.

@@ -245,6 +245,17 @@ pub(super) async fn independent(
     plan: &Plan,
     shaped: &Arc<Spec>,
 ) -> Result<Independent, Error> {
+    independent_after(session, (loaded, all), plan, shaped, 0).await
+}
+
+/// As [`independent`], without the first so many samples.
+pub(super) async fn independent_after(
+    session: &mut Session,
+    (loaded, all): (&Loaded, &[Loaded]),
+    plan: &Plan,
+    shaped: &Arc<Spec>,
+    skip: usize,
+) -> Result<Independent, Error> {
     let spec = &loaded.spec;
     let mistakes = specs::check(session, std::slice::from_ref(loaded), all).await?;
     if mistakes.iter().any(crate::spec::Diagnostics::has_errors) {
@@ -254,7 +265,7 @@ pub(super) async fn independent(
     let target = build::target(session, loaded)?;
     let run = format!("{}-measure-{}", spec.name, crate::provenance::rfc3339(build::unix_now()));
     let (inputs, phase, afresh) = (target.inputs.as_str(), Phase::Measure, session.options.no_cache);
-    let drawing = Drawing { spec, run: &run, inputs, phase, plan, afresh, artifact: None };
+    let drawing = Drawing { spec, run: &run, inputs, phase, plan, skip, afresh, artifact: None };
     let (samples, mut log) = drawing.draw(session, &ready).await?;
     let count = |wanted: fn(&Verdict) -> bool| samples.list.iter().filter(|sample| wanted(&sample.verdict)).count();
     log.end(&Ending {

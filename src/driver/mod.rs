@@ -5,6 +5,7 @@ mod against;
 mod agree;
 mod ask;
 mod build;
+mod certify;
 mod decide;
 mod diff;
 mod clarify;

@@ -198,6 +198,12 @@ impl Purse {
         self.inner.changed.send_replace(());
     }
 
+    /// What is spent so far.
+    pub fn spent(&self) -> Cost {
+        let spent = self.inner.state().spent;
+        Cost { tokens: spent.tokens, usd_micros: Some(spent.usd) }
+    }
+
     /// The build is over: what is still to be written is.
     pub fn close(&self) {
         drop(lock(&self.queue).take());

@@ -66,6 +66,8 @@ pub(super) struct Drawing<'a> {
     pub(super) inputs: &'a str,
     pub(super) phase: Phase,
     pub(super) plan: &'a Plan,
+    /// Independent samples, from the first on, that are not wanted.
+    pub(super) skip: usize,
     /// Whether samples in the ledger are passed over.
     pub(super) afresh: bool,
     /// The artifact that there is, where it is to be judged along with the candidates.
@@ -102,7 +104,8 @@ impl Drawing<'_> {
         }
         log.pay_from(purse.clone());
         let model = ready.names.join(", ");
-        session.tell(Event::Started { spec: spec.name.clone(), samples: plan.samples, model });
+        let samples = plan.samples - self.skip;
+        session.tell(Event::Started { spec: spec.name.clone(), samples, model });
         let job = draw::Job {
             spec,
             prompt: &ready.prompt,
@@ -110,6 +113,7 @@ impl Drawing<'_> {
             models: &ready.models,
             parameters: &plan.parameters,
             samples: plan.samples,
+            skip: self.skip,
             repairs: plan.repairs,
             stop: plan.stop,
             budget: &plan.budget,
@@ -126,7 +130,7 @@ impl Drawing<'_> {
             session.tell(Event::Warning(problem));
         }
         match drawn {
-            Ok(samples) => Ok((samples, log)),
+            Ok(samples) => Ok((Samples { cost: purse.spent(), ..samples }, log)),
             // What was cut short is as good as new: its record stays open.
             Err(DrawError::Interrupted) => Err(Error::interrupted()),
             Err(error) => {

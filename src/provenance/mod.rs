@@ -17,16 +17,18 @@ use crate::prompt::Prompt;
 use crate::spec::{Dependency, Policy, Profile, Stop};
 use crate::verdict::Class;
 
-pub use statistics::{Counts, PassRate, Share, Statistics, Usage, shares};
+pub use statistics::{Certificate, Counts, PassRate, Share, Statistics, Usage, shares};
 pub use summary::Summary;
 pub use text::rfc3339;
 
 /// Version of what llmc itself puts into the file, at most. A reader refuses a higher one.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// The version of a record of what was drawn from a model.
 const DRAWN: u32 = 1;
 /// The version of a record of what a person made: it has no model.
 const HUMAN: u32 = 2;
+/// The version of a record of what was drawn from a model and certified.
+const CERTIFIED: u32 = 3;
 /// Longest provenance file that is read, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
 /// in-toto's name for the statement format.
@@ -95,6 +97,8 @@ pub struct Drawn {
     pub statistics: Statistics,
     /// The steps from an independent draw to what was chosen, first one first; none where that is one itself.
     pub repairs: Vec<Repair>,
+    /// The test that it passed, where one was asked for.
+    pub certificate: Option<Certificate>,
 }
 
 impl Drawn {

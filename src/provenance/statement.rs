@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::text::{from_json, inside, shape, uri, without_paths};
 use super::{
-    Adoption, BUILD_TYPE, BUILDER_ID, CrateRecord, DRAWN, Drawn, Earlier, HUMAN, Origin, PREDICATE_TYPE, PolicyRecord,
-    Provenance, ProvenanceError, Repair, STATEMENT_TYPE, SamplingRecord, SpecRecord, Statistics, Subject, Summary,
-    ToolchainRecord, UseRecord,
+    Adoption, BUILD_TYPE, BUILDER_ID, CERTIFIED, Certificate, CrateRecord, DRAWN, Drawn, Earlier, HUMAN, Origin,
+    PREDICATE_TYPE, PolicyRecord, Provenance, ProvenanceError, Repair, STATEMENT_TYPE, SamplingRecord, SpecRecord,
+    Statistics, Subject, Summary, ToolchainRecord, UseRecord,
 };
 use crate::digest::sha256;
 use crate::model::{Completion, Identity};
@@ -21,6 +21,7 @@ const COMPLETION: &str = "completion";
 const STATISTICS: &str = "statistics";
 const ENVIRONMENT: &str = "environment";
 const REPAIRS: &str = "repairs";
+const CERTIFICATE: &str = "certificate";
 const ORIGIN: &str = "origin";
 const RECORD: &str = "record";
 const CRATE: &str = "crate ";
@@ -60,8 +61,12 @@ impl Provenance {
         let mut byproducts = run_details.byproducts;
         let environment: Environment = byproduct(&mut byproducts, ENVIRONMENT)?.1;
         let origin = match (external.format_version, external.model, external.sampling) {
-            (DRAWN, Some(model), Some(sampling)) => {
-                Origin::Model(Box::new(read_drawn(model, sampling, &mut byproducts)?))
+            (version @ (DRAWN | CERTIFIED), Some(model), Some(sampling)) => {
+                let mut drawn = read_drawn(model, sampling, &mut byproducts)?;
+                if version == CERTIFIED {
+                    drawn.certificate = Some(byproduct(&mut byproducts, CERTIFICATE)?.1);
+                }
+                Origin::Model(Box::new(drawn))
             }
             (HUMAN, None, None) => {
                 let OriginWire { from, .. } = byproduct(&mut byproducts, ORIGIN)?.1;
@@ -96,6 +101,7 @@ impl Provenance {
             },
         };
         let (drawn, format_version) = match &self.origin {
+            Origin::Model(drawn) if drawn.certificate.is_some() => (Some(drawn), CERTIFIED),
             Origin::Model(drawn) => (Some(drawn), DRAWN),
             Origin::Human(_) => (None, HUMAN),
         };
@@ -112,7 +118,7 @@ impl Provenance {
             annotations,
         };
         let environment_wire = Annotations::Environment(environment.clone());
-        let byproducts = match &self.origin {
+        let mut byproducts = match &self.origin {
             Origin::Model(drawn) => vec![
                 annotated(PROMPT, None, Annotations::Prompt(drawn.prompt.clone())),
                 annotated(
@@ -129,6 +135,9 @@ impl Provenance {
                 annotated(ENVIRONMENT, None, environment_wire),
             ],
         };
+        if let Some(certificate) = drawn.and_then(|drawn| drawn.certificate) {
+            byproducts.push(annotated(CERTIFICATE, None, Annotations::Certificate(certificate)));
+        }
         Statement {
             statement_type: STATEMENT_TYPE.to_owned(),
             subject: self
@@ -355,6 +364,7 @@ enum Annotations {
     Statistics(Statistics),
     Environment(Environment),
     Repairs(Repairs),
+    Certificate(Certificate),
     Origin(OriginWire),
     /// Nothing but its digest.
     Record {},
@@ -400,7 +410,7 @@ fn read_drawn(
     }
     let statistics = byproduct(byproducts, STATISTICS)?.1;
     let repairs: Repairs = byproduct(byproducts, REPAIRS)?.1;
-    Ok(Drawn { model, sampling, prompt, completion, statistics, repairs: repairs.list })
+    Ok(Drawn { model, sampling, prompt, completion, statistics, repairs: repairs.list, certificate: None })
 }
 
 fn byproduct<T: serde::de::DeserializeOwned>(

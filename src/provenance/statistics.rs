@@ -95,6 +95,24 @@ fn round(number: f64) -> f64 {
     (number * 1e6).round() / 1e6
 }
 
+/// That the choice was tested on samples that had no part in it: does more than a share of what passes do as it does?
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The share that it is above.
+    pub bound: f64,
+    /// The chance of a certificate had it been no larger.
+    pub alpha: f64,
+    /// Most trials that the sequential test allowed for.
+    pub most: usize,
+    /// Fresh samples that pass.
+    pub trials: usize,
+    /// Of them, those that do as the choice does.
+    pub agreements: usize,
+    /// Samples that were drawn for it, those that fail included.
+    pub drawn: usize,
+}
+
 /// What the samples cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -65,6 +65,7 @@ pub(crate) fn provenance(name: &str) -> Provenance {
                 usage: Usage::default(),
             },
             repairs: Vec::new(),
+            certificate: None,
         })),
         policy: PolicyRecord::from(&Policy::default()),
         dependencies: BTreeMap::new(),

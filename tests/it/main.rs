@@ -12,6 +12,8 @@ mod budget;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ci_formats;
 mod call;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod certify;
 mod clarify;
 mod cli;
 mod component_specs;

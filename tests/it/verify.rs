@@ -58,6 +58,7 @@ impl Copied {
             no_cache: false,
             overwrite: false,
             max_entropy: None,
+            certify: None,
             jobs: 2,
             model: None,
             sampling: Sampling::default(),
