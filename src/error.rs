@@ -38,7 +38,7 @@ pub enum ExitCode {
     Difference = 6,
     /// A statistical test failed, or a limit on what was measured was not kept.
     Test = 7,
-    /// A statistical test was not decided within its budget.
+    /// A statistical test was not decided within what it may take.
     Inconclusive = 8,
     /// A bug in llmc, or a machine that can't do what llmc needs.
     Internal = 70,
@@ -262,6 +262,8 @@ mod tests {
             ExitCode::Budget,
             ExitCode::Provider,
             ExitCode::Difference,
+            ExitCode::Test,
+            ExitCode::Inconclusive,
             ExitCode::Internal,
             ExitCode::Interrupted,
         ] {

@@ -94,6 +94,13 @@ pub enum Event {
     },
     /// Something given as a candidate could not be judged; the rest is.
     Unjudged(Unjudged),
+    /// A call of a test was answered, or was not.
+    Called(Called),
+    /// A test of a component ended.
+    Tested {
+        /// What came of it, as JSON.
+        summary: serde_json::Value,
+    },
     /// Work on a spec ended.
     Finished(Finished),
     /// An artifact was held against itself.
@@ -122,6 +129,29 @@ pub enum Event {
     Proposed(Proposed),
     /// A proposal was accepted or rejected.
     Decided(Decided),
+}
+
+/// A call of a test.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Called {
+    /// The component's spec.
+    pub spec: String,
+    /// Its number, from 1, in the order in which calls were drawn.
+    pub call: usize,
+    /// Its case, from 1.
+    pub case: usize,
+    /// Whether the answer is right.
+    pub is_right: bool,
+    /// The answer, as JSON.
+    pub output: Option<String>,
+    /// Why there is none.
+    pub error: Option<String>,
+    /// How long it took.
+    pub seconds: f64,
+    /// What it cost, in US dollars, where that is known.
+    pub usd: Option<f64>,
+    /// Calls that came back so far, those of them that are right, and how many there are at most.
+    pub so_far: (usize, usize, usize),
 }
 
 /// A proposal: an artifact that waits for review.

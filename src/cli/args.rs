@@ -27,7 +27,8 @@ Examples:
   llmc adopt slugify                         keep what I edited in generated/src/slugify.rs
 
 Exit codes: 0 done, 1 usage or settings, 2 spec invalid, 3 no candidate passed, 4 budget or time spent,
-5 provider failed, 6 difference found, 7 a limit was not kept, 8 undecided, 70 internal error, 130 interrupted.")]
+5 provider failed, 6 difference found, 7 a limit was not kept or a test failed, 8 a test was not decided,
+70 internal error, 130 interrupted.")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -74,7 +75,7 @@ pub(crate) enum MessageFormat {
     Github,
     /// SARIF 2.1.0, for code scanning (verify and check).
     Sarif,
-    /// JUnit XML (verify and check).
+    /// JUnit XML (verify, check and test).
     Junit,
 }
 
@@ -140,6 +141,8 @@ pub(crate) enum Command {
     Harden(super::harden::HardenArgs),
     /// Take a component's code away, or make a component of a function
     Soften(super::harden::SoftenArgs),
+    /// Find out whether a component keeps what its spec expects of it, with as few calls as that takes
+    Test(super::test::TestArgs),
     /// Show the recorded calls of components: runs, one as a tree, two side by side
     Trace(super::trace::TraceArgs),
     /// Serve components to other programs: over HTTP, or as MCP tools

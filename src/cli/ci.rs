@@ -19,7 +19,9 @@ pub(super) fn refuse(command: &Command, output: &Output) -> Result<(), Error> {
         MessageFormat::Sarif => "sarif",
         MessageFormat::Junit => "junit",
     };
-    if matches!(command, Command::Verify(_) | Command::Check(_)) {
+    if matches!(command, Command::Verify(_) | Command::Check(_))
+        || matches!((command, output.format), (Command::Test(_), MessageFormat::Junit))
+    {
         return Ok(());
     }
     Err(Error::new(ExitCode::Usage, format!("`--message-format {name}` is for `llmc verify` and `llmc check`"))

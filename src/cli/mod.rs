@@ -23,6 +23,7 @@ mod serve;
 mod show;
 mod sign;
 mod strength;
+mod test;
 mod trace;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -300,6 +301,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             let mut session = session(cli, output, None)?;
             harden::soften(&mut session, args, &directory(&cli.global)?, output).await
         }
+        Command::Test(args) => test::test(cli, args, output).await,
         Command::Trace(args) => trace::trace(&session(cli, output, None)?, args, output),
         Command::Serve(args) => serve::serve(cli, args, output).await,
         Command::Models(args) => {

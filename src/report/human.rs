@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Report, count, one_line, printable};
-use crate::event::{Behaves, Decided, Difference, Event, Finished, Proposed, Status, Verified};
+use crate::event::{Behaves, Called, Decided, Difference, Event, Finished, Proposed, Status, Verified};
 use crate::explain;
 use crate::verdict::{Class, Outcome, Verdict};
 use crate::workspace::paths;
@@ -171,6 +171,16 @@ impl Human {
         }
     }
 
+    fn called(&mut self, called: &Called) {
+        let (calls, right, most) = called.so_far;
+        self.live(&format!("{}: {} of at most {most}, {right} right", called.spec, count(calls, "call")));
+        if self.verbosity == Verbosity::Verbose {
+            let (color, word) = if called.is_right { (GREEN, "Right") } else { (YELLOW, "Wrong") };
+            let said = called.output.as_ref().or(called.error.as_ref()).map_or("", String::as_str);
+            self.print(color, word, &one_line(&format!("call {}, case {}: {said}", called.call, called.case)));
+        }
+    }
+
     fn verified(&mut self, verified: &Verified) {
         let name = verified.spec.as_deref().unwrap_or("the generated crate");
         for Difference { path, line, message } in &verified.differences {
@@ -325,6 +335,9 @@ impl Report for Human {
             Event::Warning(message) => self.print(YELLOW, "Warning", message),
             Event::ModelChosen { model, why } if normal => self.print(GREEN, "Model", &format!("{model}: {why}")),
             Event::ModelChosen { .. } => {}
+            Event::Called(called) => self.called(called),
+            // What is printed next is no report's.
+            Event::Tested { .. } => self.line.finish_and_clear(),
             Event::Started { spec, samples, model } => {
                 self.progress = Progress::new(*samples);
                 self.begin();

@@ -54,6 +54,12 @@ fn to_json(event: &Event) -> Value {
             "outcomes": ambiguity.outcomes.iter().map(|(text, count)| json!({"text": text, "count": count}))
                 .collect::<Vec<_>>(),
         }),
+        Event::Called(called) => json!({
+            "event": "called", "spec": called.spec, "call": called.call, "case": called.case, "right": called.is_right,
+            "output": called.output.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()),
+            "error": called.error, "seconds": called.seconds, "usd": called.usd,
+        }),
+        Event::Tested { summary } => summary.clone(),
         Event::Unjudged(unjudged) => json!({
             "event": "error", "code": unjudged.exit, "message": unjudged.message, "causes": [], "hint": "",
             "spec": unjudged.spec, "candidate": unjudged.candidate, "path": unjudged.path, "line": unjudged.line,

@@ -70,7 +70,7 @@ fn setup(harness: &mut Builder, expectations: &[Expectation]) -> Setup {
         at_once: 8,
         budget: Budget::default(),
         seed: 3,
-        run: "test:classify:1".to_owned(),
+        run: "test/classify/1".to_owned(),
     }
 }
 
@@ -329,7 +329,7 @@ async fn a_recorded_run_is_counted_as_it_was_told() {
     let tested = run_quietly(&setup).await;
     let crossings: Vec<Crossing> =
         memory.crossings().into_iter().filter(|one| one.id as usize <= tested.report.runs).collect();
-    assert!(crossings.iter().all(|crossing| crossing.run == "test:classify:1"));
+    assert!(crossings.iter().all(|crossing| crossing.run == "test/classify/1"));
     let told = Outputs::of(&tested.answers, &setup.cases);
     assert!(!told.is_empty() && told.calls() == tested.report.runs);
     assert_eq!(Outputs::recorded(&crossings, "classify"), told);

@@ -69,6 +69,7 @@ mod serve_outside;
 mod server;
 mod stats;
 mod strength;
+mod test_cmd;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sign;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -62,6 +62,63 @@ fn told(findings: &Findings, one: &super::Finding) -> String {
     format!("{}: {}{line}{column}: {}", one.level.as_str(), one_line(&findings.path(&one.path)), one.message)
 }
 
+/// What became of a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It holds.
+    Passed,
+    /// It does not; with a word for the kind of failure.
+    Failed(&'static str),
+    /// That could not be found out; with a word for why.
+    Error(&'static str),
+    /// Nobody tried.
+    Skipped,
+}
+
+/// A test of its own, with what is to be said of it; the second line is the short of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestCase {
+    /// Its name.
+    pub name: String,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What was found, in words.
+    pub text: String,
+}
+
+/// The document of a command that runs tests of its own. `out` is said of all of them.
+pub fn junit_tests(command: &str, cases: &[TestCase], seconds: f64, out: &str) -> String {
+    let number = |is: fn(&Outcome) -> bool| cases.iter().filter(|case| is(&case.outcome)).count();
+    let (failures, errors) = (
+        number(|outcome| matches!(outcome, Outcome::Failed(_))),
+        number(|outcome| matches!(outcome, Outcome::Error(_))),
+    );
+    let skipped = number(|outcome| matches!(outcome, Outcome::Skipped));
+    let totals = format!("tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{seconds:.3}\"", cases.len());
+    let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
+    let _ = writeln!(xml, "<testsuites name=\"llmc {command}\" {totals}>");
+    let _ = writeln!(xml, "  <testsuite name=\"llmc {command}\" {totals} skipped=\"{skipped}\">");
+    for case in cases {
+        let name = escape(&one_line(&case.name));
+        let _ = writeln!(xml, "    <testcase classname=\"llmc.{command}\" name=\"{name}\" time=\"0.000\">");
+        let (text, short) = (escape(case.text.trim_end()), escape(case.text.lines().nth(1).unwrap_or_default()));
+        let _ = match case.outcome {
+            Outcome::Passed => writeln!(xml, "      <system-out>{text}</system-out>"),
+            Outcome::Failed(kind) => {
+                writeln!(xml, "      <failure message=\"{short}\" type=\"{kind}\">{text}</failure>")
+            }
+            Outcome::Error(kind) => writeln!(xml, "      <error message=\"{short}\" type=\"{kind}\">{text}</error>"),
+            Outcome::Skipped => writeln!(xml, "      <skipped message=\"{short}\"/>"),
+        };
+        xml.push_str("    </testcase>\n");
+    }
+    if !out.is_empty() {
+        let _ = writeln!(xml, "    <system-out>{}</system-out>", escape(out));
+    }
+    xml.push_str("  </testsuite>\n</testsuites>\n");
+    xml
+}
+
 /// Text as XML 1.0 can hold it, in an element or an attribute. What it can't hold is spelled out.
 fn escape(text: &str) -> String {
     let mut xml = String::new();
@@ -106,6 +163,37 @@ mod tests {
           </testsuite>
         </testsuites>
         "##);
+    }
+
+    #[test]
+    fn tests_of_a_command_are_told_apart() {
+        let case = |outcome, text: &str| TestCase { name: "a <b>".into(), outcome, text: text.into() };
+        let cases = [
+            case(Outcome::Passed, "agree\nall & more"),
+            case(Outcome::Failed("expectation"), "valid\n2 of 3 \"calls\"\nmore"),
+            case(Outcome::Error("inconclusive"), "x\ny"),
+            case(Outcome::Skipped, "x\nit ended"),
+        ];
+        insta::assert_snapshot!(junit_tests("test", &cases, 1.5, "no <drift>"), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="llmc test" tests="4" failures="1" errors="1" time="1.500">
+          <testsuite name="llmc test" tests="4" failures="1" errors="1" time="1.500" skipped="1">
+            <testcase classname="llmc.test" name="a &lt;b&gt;" time="0.000">
+              <system-out>agree&#10;all &amp; more</system-out>
+            </testcase>
+            <testcase classname="llmc.test" name="a &lt;b&gt;" time="0.000">
+              <failure message="2 of 3 &quot;calls&quot;" type="expectation">valid&#10;2 of 3 &quot;calls&quot;&#10;more</failure>
+            </testcase>
+            <testcase classname="llmc.test" name="a &lt;b&gt;" time="0.000">
+              <error message="y" type="inconclusive">x&#10;y</error>
+            </testcase>
+            <testcase classname="llmc.test" name="a &lt;b&gt;" time="0.000">
+              <skipped message="it ended"/>
+            </testcase>
+            <system-out>no &lt;drift&gt;</system-out>
+          </testsuite>
+        </testsuites>
+        "#);
     }
 
     #[test]

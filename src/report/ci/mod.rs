@@ -7,7 +7,7 @@ mod junit;
 mod sarif;
 
 pub use github::github;
-pub use junit::junit;
+pub use junit::{Outcome, TestCase, junit, junit_tests};
 pub use sarif::sarif;
 
 use crate::event::Verified;
