@@ -196,6 +196,11 @@ impl<'a> Talking<'a> {
             let message = format!("the model called {} tools at once; {AT_ONCE} are the most", completion.calls.len());
             return Err(self.error(Class::FormatViolation, message));
         }
+        let bytes: usize = completion.calls.iter().map(|call| call.arguments.len() + call.name.len()).sum();
+        if bytes > reply::LONGEST {
+            let message = format!("what the model gave its tools has {bytes} bytes; {} are the most", reply::LONGEST);
+            return Err(self.error(Class::FormatViolation, message));
+        }
         let mut results = Vec::new();
         for call in &completion.calls {
             let told = self.tools.call_written(self.ctx, &call.name, &call.arguments).await?;

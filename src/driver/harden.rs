@@ -133,6 +133,7 @@ pub async fn harden(session: &mut Session, name: &str, asked: &Hardening, from: 
         plan: &plan,
         afresh: session.options.no_cache,
         artifact: None,
+        skip: 0,
     };
     let (samples, mut log) = drawing.draw(session, &ready).await?;
     log.end(&Ending::default());

@@ -16,15 +16,19 @@ use llama_cpp_2::llama_backend::{LlamaBackend, load_backends_from_path};
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
+use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token::data::LlamaTokenData;
+use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use llama_cpp_2::vocab::VocabType;
 use llama_cpp_2::{LogOptions, list_llama_ggml_backend_devices, send_logs_to_tracing};
 use tokio::sync::{mpsc, oneshot};
 
 use super::download::CATALOGUE;
+use super::grammar::Grammar;
 use super::sampling::{Best, Rng, scheduled_temperature};
 use super::stop::{End, Watch, opens_function};
-use super::{BoxFuture, Completion, Drawn, Finish, Identity, Model, ModelError, Parameters, Request, gguf};
+use super::{BoxFuture, Completion, Drawn, Finish, Identity, Model, ModelError, Parameters, Request, Talk, Turn, gguf};
 use crate::prompt::Prompt;
 
 /// Version of the engine, as Cargo.toml pins it.
@@ -46,6 +50,7 @@ const LEAST_ANSWER: usize = 32;
 /// Stand for the messages while the chat template is filled in.
 const SYSTEM_MARK: &str = "@@llmc:system@@";
 const USER_MARK: &str = "@@llmc:user@@";
+const TURN_MARK: &str = "@@llmc:turn";
 
 /// How the model is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +84,7 @@ pub struct Embedded {
 /// A request on its way to the thread of the model.
 struct Job {
     prompt: Prompt,
+    talk: Option<Talk>,
     parameters: Parameters,
     indices: Vec<usize>,
     step: usize,
@@ -129,6 +135,7 @@ impl Model for Embedded {
         let (done, ended) = oneshot::channel();
         let job = Job {
             prompt: request.prompt.clone(),
+            talk: request.talk.cloned(),
             parameters: request.parameters.clone(),
             indices: request.indices().collect(),
             step: request.step.max(1),
@@ -319,7 +326,15 @@ struct Sample {
     next: LlamaToken,
     position: usize,
     drawn: usize,
+    /// What it is held to.
+    held: Option<Held>,
 }
+
+/// A grammar, and how far into it a sample is.
+///
+/// llama.cpp aborts the process where it is told of a token that the grammar does not allow: only those that
+/// [`Held::best`] gave are told.
+struct Held(LlamaSampler);
 
 impl<'m> Engine<'m> {
     fn new(backend: &'static LlamaBackend, model: &'m LlamaModel, options: Options) -> Self {
@@ -341,7 +356,9 @@ impl<'m> Engine<'m> {
         if job.indices.is_empty() || is_closed() {
             return Ok(());
         }
-        let mut styles = self.styles(&job.prompt)?;
+        let mut styles = self.styles(&job.prompt, job.talk.as_ref())?;
+        let schema = job.talk.as_ref().and_then(|talk| talk.output.as_ref());
+        let grammar = schema.map(|schema| Grammar::of(schema).to_string());
         let trained = self.model.n_ctx_train() as usize;
         let mut cells = 0;
         for style in &mut styles {
@@ -388,6 +405,7 @@ impl<'m> Engine<'m> {
                 completion_tokens: sample.drawn,
                 temperature: sample.temperature,
                 style: style.name.into(),
+                constrained: sample.held.is_some(),
                 milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
                 ..Completion::default()
             }));
@@ -407,10 +425,14 @@ impl<'m> Engine<'m> {
                     next: LlamaToken(0),
                     position: style.tokens.len(),
                     drawn: 0,
+                    held: grammar.as_deref().map(|grammar| Held::new(self.model, grammar)).transpose()?,
                 };
                 let logits = &room.prompts[number].logits;
-                let best =
-                    if style.allowed.is_empty() { Best::of(logits) } else { Best::among(logits, &style.allowed) };
+                let best = match &mut sample.held {
+                    Some(held) => held.best(logits, &self.pieces, &self.is_end),
+                    None if style.allowed.is_empty() => Best::of(logits),
+                    None => Best::among(logits, &style.allowed),
+                };
                 let end = sample.take(&best, style.healed, style, &job.parameters, &self.pieces, &self.is_end)?;
                 let _ = job.sink.send(Drawn::Tokens(1));
                 match end {
@@ -439,7 +461,11 @@ impl<'m> Engine<'m> {
             let mut ended = Vec::new();
             for (slot, sample) in active.iter_mut().enumerate() {
                 sample.position += 1;
-                let best = Best::of(room.context.get_logits_ith(slot as i32));
+                let logits = room.context.get_logits_ith(slot as i32);
+                let best = match &mut sample.held {
+                    Some(held) => held.best(logits, &self.pieces, &self.is_end),
+                    None => Best::of(logits),
+                };
                 let style = &styles[sample.style];
                 if let Some(end) = sample.take(&best, 0, style, &job.parameters, &self.pieces, &self.is_end)? {
                     ended.push((slot, end));
@@ -509,17 +535,20 @@ impl<'m> Engine<'m> {
     }
 
     /// The styles that this prompt and this model allow; the sample `i` uses the `i`-th of them in turn.
-    fn styles(&self, prompt: &Prompt) -> Result<Vec<Styled>, ModelError> {
+    fn styles(&self, prompt: &Prompt, talk: Option<&Talk>) -> Result<Vec<Styled>, ModelError> {
         let mut styles = Vec::new();
         if let Some(continuation) = &prompt.continuation {
             let tokens = self.tokens(&continuation.text, true, false);
             styles.push(self.styled("continued", tokens, &continuation.opening, Some(&continuation.text)));
         }
-        match self.chat(prompt) {
-            Some(tokens) => styles.push(self.styled("opened", tokens, &prompt.opening, None)),
+        let turns = talk.map_or(&[][..], |talk| &talk.turns);
+        let name = if prompt.opening.is_empty() { "chat" } else { "opened" };
+        match self.chat(prompt, turns) {
+            Some(tokens) => styles.push(self.styled(name, tokens, &prompt.opening, None)),
             None if styles.is_empty() => {
                 // No chat and nothing to continue: the messages as plain text.
-                let text = format!("{}\n\n{}\n\n", prompt.system, prompt.user);
+                let more = talk.map(Talk::text).unwrap_or_default();
+                let text = format!("{}\n\n{}\n{more}\n", prompt.system, prompt.user);
                 let tokens = self.tokens(&text, true, false);
                 styles.push(self.styled("continued", tokens, &prompt.opening, Some(&text)));
             }
@@ -561,26 +590,41 @@ impl<'m> Engine<'m> {
     }
 
     /// The messages in the model's own chat template, up to where the answer begins. `None` without a template.
-    fn chat(&self, prompt: &Prompt) -> Option<Vec<LlamaToken>> {
+    fn chat(&self, prompt: &Prompt, turns: &[Turn]) -> Option<Vec<LlamaToken>> {
         let template = self.template.as_ref()?;
-        let render = |system: &str, user: &str| {
-            let mut messages = Vec::new();
-            if !prompt.system.is_empty() {
-                messages.push(LlamaChatMessage::new("system".into(), system.into()).ok()?);
-            }
-            messages.push(LlamaChatMessage::new("user".into(), user.into()).ok()?);
-            self.model.apply_chat_template(template, &messages, true).ok()
+        // Each message: who says it, what stands for it while the template is filled in, and what it is.
+        let mut said = Vec::new();
+        if !prompt.system.is_empty() {
+            said.push(("system", SYSTEM_MARK.to_owned(), prompt.system.clone()));
+        }
+        said.push(("user", USER_MARK.to_owned(), prompt.user.clone()));
+        for (number, turn) in turns.iter().enumerate() {
+            let (role, text) = match turn {
+                Turn::Model(said) => ("assistant", said.text.clone()),
+                Turn::User(text) => ("user", text.clone()),
+                Turn::Results(results) => {
+                    ("user", results.iter().map(|result| result.content.as_str()).collect::<Vec<_>>().join("\n"))
+                }
+            };
+            said.push((role, format!("{TURN_MARK}{number}@@"), text));
+        }
+        let render = |with_marks: bool| {
+            let message = |(role, mark, text): &(&str, String, String)| {
+                LlamaChatMessage::new((*role).into(), if with_marks { mark.clone() } else { text.clone() }).ok()
+            };
+            let messages: Option<Vec<_>> = said.iter().map(message).collect();
+            self.model.apply_chat_template(template, &messages?, true).ok()
         };
         // The template's own control tokens are wanted; text from a spec that looks like one is just text.
-        let mut rest = render(SYSTEM_MARK, USER_MARK)?;
-        if self.model.vocab().vocab_type() != VocabType::BPE || !rest.contains(USER_MARK) {
-            return Some(self.tokens(&render(&prompt.system, &prompt.user)?, true, true));
+        let mut rest = render(true)?;
+        let are_all_there = said.iter().all(|(role, mark, _)| *role == "system" || rest.contains(mark));
+        if self.model.vocab().vocab_type() != VocabType::BPE || !are_all_there {
+            return Some(self.tokens(&render(false)?, true, true));
         }
-        let marks = [(SYSTEM_MARK, prompt.system.trim()), (USER_MARK, prompt.user.trim())];
         let mut tokens = Vec::new();
         let mut is_start = true;
         while let Some((at, mark, content)) =
-            marks.iter().filter_map(|(mark, content)| Some((rest.find(mark)?, mark, content))).min()
+            said.iter().filter_map(|(_, mark, content)| Some((rest.find(mark.as_str())?, mark, content.trim()))).min()
         {
             tokens.extend(self.tokens(&rest[..at], is_start, true));
             tokens.extend(self.tokens(content, false, false));
@@ -638,6 +682,38 @@ impl Room<'_> {
     }
 }
 
+impl Held {
+    fn new(model: &LlamaModel, grammar: &str) -> Result<Self, ModelError> {
+        LlamaSampler::grammar(model, grammar, Grammar::ROOT)
+            .map(Self)
+            .map_err(|error| engine(format!("the answer's schema makes no grammar: {error}")))
+    }
+
+    /// The best tokens of those that the grammar allows.
+    fn best(&mut self, logits: &[f32], pieces: &Pieces, is_end: &[bool]) -> Best {
+        // To look at all of the vocabulary takes long, and is rarely needed.
+        let best = Best::of(logits);
+        let allowed = self.allowed(best.tokens().iter().copied(), pieces, is_end);
+        if !allowed.is_empty() {
+            return Best::among(logits, &allowed);
+        }
+        let all = self.allowed(0..u32::try_from(logits.len()).unwrap_or(u32::MAX), pieces, is_end);
+        Best::among(logits, &all)
+    }
+
+    fn allowed(&mut self, tokens: impl Iterator<Item = u32>, pieces: &Pieces, is_end: &[bool]) -> Vec<u32> {
+        // llama.cpp takes a control token for its name; here it has no text.
+        let has_text = |token: &u32| {
+            let at = *token as usize;
+            is_end.get(at) == Some(&true) || at < pieces.ends.len() && !pieces.get(at).is_empty()
+        };
+        let data = tokens.filter(has_text).map(|token| LlamaTokenData::new(LlamaToken(token as i32), 0.0, 0.0));
+        let mut data = LlamaTokenDataArray::from_iter(data, false);
+        self.0.apply(&mut data);
+        data.data.iter().filter(|one| one.logit().is_finite()).map(|one| one.id().0 as u32).collect()
+    }
+}
+
 impl Sample {
     /// Draws the next token and takes in its text without the first `healed` bytes; why the sample ends, if it does.
     fn take(
@@ -658,6 +734,9 @@ impl Sample {
             return Ok(Some(Finish::Stop));
         }
         self.next = LlamaToken(token as i32);
+        if let Some(held) = &mut self.held {
+            held.0.accept(self.next);
+        }
         self.bytes.extend_from_slice(pieces.get(token).get(healed..).unwrap_or_default());
         let text = whole_characters(&mut self.bytes);
         Ok(match self.watch.push(&text) {

@@ -13,6 +13,7 @@ mod each;
 pub mod embedded;
 mod error;
 pub mod gguf;
+pub mod grammar;
 pub mod http;
 pub mod local;
 pub mod openai;

@@ -99,6 +99,11 @@ impl Best {
         best
     }
 
+    /// Their tokens, best first.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens[..self.count]
+    }
+
     fn lowest(&self) -> f32 {
         self.logits[TOP_K - 1]
     }

@@ -730,3 +730,64 @@ async fn recorded_answers_are_given_in_order_and_take_nothing() {
     assert_eq!(error.class, Class::Provider);
     assert!(error.message.contains("has no completion for sample 4 (it holds 3)"), "{error}");
 }
+
+/// Needs the model's file, and fetches it into the user's cache where it is missing.
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn the_embedded_model_can_not_but_fit_the_schema() {
+    let model: Arc<dyn Model> = Arc::new(crate::model::embedded::test_model().await);
+    let mut spec = triage();
+    spec.output = schema(json!({"type": "object", "required": ["label", "score", "tags", "note"], "properties": {
+        "label": {"enum": ["bug \"b\"", "billing", "é→🦀"]},
+        "score": {"type": "integer", "minimum": -3, "maximum": 142},
+        "tags": {"type": "array", "items": {"type": ["number", "boolean"]}, "minItems": 1, "maxItems": 3},
+        "note": {"type": ["string", "null"], "maxLength": 40},
+        "more": {"type": "object", "additionalProperties": {"type": "boolean"}},
+    }}));
+    spec.examples.clear();
+    spec.sampling.max_tokens = Some(200);
+    for (seed, temperature) in [(1, 0.0), (2, 0.8), (3, 1.5), (4, 2.0)] {
+        spec.sampling.seed = Some(seed);
+        spec.sampling.temperature = Some(temperature);
+        let draw = || async {
+            let bench = Bench::new(spec.clone(), parts(vec![model.clone()]));
+            let result = bench.call("The invoice is wrong, and then the program crashed.").await;
+            (result, bench)
+        };
+        let (result, bench) = draw().await;
+        match &result {
+            Ok(value) => println!("{value}"),
+            // It may go on and on, but it has not written anything that does not fit.
+            Err(error) => assert!(error.message.contains("cut off"), "{error}"),
+        }
+        assert!(bench.attempts().iter().all(|told| told.contains("cut off")), "{:?}", bench.attempts());
+        assert!(temperature > 1.0 || result.is_ok(), "{result:?}");
+        assert_eq!(draw().await.0, result, "with a seed the same again");
+    }
+    // A choice alone, where the schema is no object, and anything at all.
+    for (output, seed) in
+        [(json!({"enum": ["bug", "billing"]}), 5), (json!({"type": "array", "items": {}, "maxItems": 2}), 6)]
+    {
+        let spec = ComponentSpec { output: schema(output), ..spec.clone() };
+        let spec = ComponentSpec {
+            sampling: Sampling { seed: Some(seed), max_tokens: Some(100), ..Sampling::default() },
+            ..spec
+        };
+        let bench = Bench::new(spec, parts(vec![model.clone()]));
+        let result = bench.call("It crashes.").await;
+        println!("{result:?}");
+        assert!(result.is_ok() || result.unwrap_err().message.contains("cut off"));
+    }
+    // Tools are told of in words, and it can say nothing but a call that is one, or an answer.
+    let mut spec = with_tools(&["shop.price"]);
+    spec.description = "Look up the price of the item with the tool, then sort the ticket: it is the score.".into();
+    spec.examples.clear();
+    spec.sampling = Sampling { seed: Some(7), temperature: Some(0.2), max_tokens: Some(60), ..Sampling::default() };
+    let bench = Bench::new(spec, parts(vec![model]));
+    let result = bench.call("tea").await;
+    println!("{result:?} {:?}", bench.memory.crossings().iter().map(|one| &one.component).collect::<Vec<_>>());
+    assert!(bench.attempts().iter().all(|told| !told.contains("does not fit")), "{:?}", bench.attempts());
+    if let Err(error) = result {
+        assert!(error.message.contains("cut off") || error.message.contains("times in a row"), "{error}");
+    }
+}

@@ -295,7 +295,7 @@ pub(crate) mod embedded {
         resolve(&source, &download::Options::new(format!("{cache}/llmc/models"))).await.unwrap()
     }
 
-    async fn test_model() -> Embedded {
+    pub(crate) async fn test_model() -> Embedded {
         let located = located().await;
         // On a busy machine one thread is much faster than two that wait for each other.
         let threads = std::env::var("LLMC_TEST_THREADS").ok().and_then(|text| text.parse().ok());
