@@ -227,9 +227,9 @@ pub mod paths {
         format!("generated/provenance/{name}.dsse.json")
     }
 
-    /// All that may belong to an artifact alone: code, tests, provenance, envelope.
-    pub fn all(name: &str) -> [String; 4] {
-        [code(name), tests(name), provenance(name), envelope(name)]
+    /// All that may belong to an artifact alone: code, tests, provenance, envelope, certificate.
+    pub fn all(name: &str) -> [String; 5] {
+        [code(name), tests(name), provenance(name), envelope(name), certificate(name)]
     }
 }
 

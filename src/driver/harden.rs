@@ -12,6 +12,7 @@ use super::components::workers;
 use super::ready::{Drawing, Ready};
 use super::specs::{self, Loaded, LoadedComponent};
 use super::{Session, build};
+use crate::candidate;
 use crate::certify::{Calibration, Certificate, LEAST_ANSWERED, Scored, Terms, calibrate, calibration_cases};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
@@ -185,6 +186,7 @@ pub async fn harden(session: &mut Session, name: &str, asked: &Hardening, from: 
     #[expect(clippy::cast_precision_loss, reason = "counts of traces")]
     let answered = (agreed + wrong) as f64 / modal.len() as f64;
     hardened.chosen = Some((answered, wrong));
+    let attempt = attempt(session, &spec.name)?;
     let mut scored = Vec::new();
     for place in &cases {
         let trace = &traces[*place];
@@ -194,7 +196,6 @@ pub async fn harden(session: &mut Session, name: &str, asked: &Hardening, from: 
             _ => Scored { confidence: 1.0, agrees: false },
         });
     }
-    let attempt = attempt(session, &spec.name)?;
     let terms = Terms { agreement: asked.agreement, alpha: asked.alpha, attempt };
     let calibration = calibrate(&scored, &[1.0], &terms, window);
     let code = freeze::component_code(spec, &one.path, Some(&bodies[number]));
@@ -233,6 +234,14 @@ pub fn accept_hardened(session: &mut Session, name: &str, from: &Path) -> Result
     if !is_whole || !freeze::is_component_as_written(&code) || !body.starts_with(types::of(&one.spec).as_bytes()) {
         return Err(Error::new(ExitCode::Difference, format!("what waits for `{name}` is not for what is there now"))
             .hint(format!("`llmc harden {name}` makes it anew")));
+    }
+    // It lay where other programs can write: what is committed keeps the policy now, too.
+    let own = std::str::from_utf8(body).ok().and_then(|body| body.strip_prefix(types::of(&one.spec).as_str()));
+    let function = function(&one.spec, &one.path, &[])?;
+    if let Err(verdict) = candidate::from_source(own.unwrap_or_default(), &function.spec) {
+        let why = verdict.code.unwrap_or_default();
+        return Err(Error::new(ExitCode::Difference, format!("what waits for `{name}` can't be accepted ({why})"))
+            .hint(format!("`llmc harden {name}` makes it anew; `llmc explain` says what the code means")));
     }
     let _lock = build::take_lock(session)?;
     let files: Vec<FileText> = vec![
@@ -392,7 +401,7 @@ fn function(spec: &ComponentSpec, path: &str, modal: &[(Value, Value)]) -> Resul
 
 /// A candidate's own items: without the types, which a component's file has already.
 fn without_types(source: &str, spec: &ComponentSpec) -> Option<String> {
-    crate::candidate::without(source, &types::of(spec))
+    candidate::without(source, &types::of(spec))
 }
 
 fn module(number: usize) -> String {

@@ -447,7 +447,7 @@ fn crate_differences(
         expected.extend(paths::all(name));
     }
     expected.extend(components.iter().flat_map(|one| paths::all(&one.spec.name)));
-    let gone: Vec<([String; 4], String)> = super::orphans::on_disk(workspace)?;
+    let gone: Vec<([String; 5], String)> = super::orphans::on_disk(workspace)?;
     for path in freeze::crate_listing(workspace, &OWN)? {
         if !expected.contains(&path) {
             let message = match gone.iter().find(|(files, _)| files.contains(&path)) {

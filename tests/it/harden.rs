@@ -64,6 +64,13 @@ fn env(replies: Vec<Reply>) -> (TestEnv, Server) {
     (env, server)
 }
 
+/// A component's file with another body and a digest that fits it.
+fn forged(code: &str) -> String {
+    let mut lines = code.splitn(3, '\n');
+    let (first, _, body) = (lines.next().unwrap(), lines.next().unwrap(), lines.next().unwrap());
+    format!("{first}\n// component sha256:{}\n{body}", llmc::digest::sha256(body))
+}
+
 #[test]
 fn what_is_stable_becomes_code_with_a_certificate_and_goes_again() {
     let (env, server) =
@@ -81,6 +88,22 @@ fn what_is_stable_becomes_code_with_a_certificate_and_goes_again() {
     assert_eq!(env.git(&["rev-parse", "HEAD"]), before, "nothing is committed before it is accepted");
     // Until then the model answers.
     assert!(env.llmc(&["call", "triage", "Fire!"]).expect(0).stderr.contains("answered by openai/test"));
+    // What waits lies where others can write, and is looked at again.
+    let (waiting, digest) =
+        (env.read(".llmc/hardened/triage/code.rs"), env.read(".llmc/hardened/triage/certificate.json"));
+    env.write(".llmc/hardened/triage/code.rs", &waiting.replace("\"fire\"", "\"ice\""));
+    assert!(env.llmc(&["harden", "triage", "--accept"]).expect(6).stderr.contains("not for what is there now"));
+    env.write(
+        ".llmc/hardened/triage/code.rs",
+        &forged(&waiting.replace("Some(Output::High)", "{ std::fs::remove_file(\"x\").ok(); Some(Output::High) }")),
+    );
+    let mut certificate: Value = serde_json::from_str(&digest).unwrap();
+    certificate["code"] = llmc::digest::sha256(env.read(".llmc/hardened/triage/code.rs")).into();
+    env.write(".llmc/hardened/triage/certificate.json", &certificate.to_string());
+    let refused = env.llmc(&["harden", "triage", "--accept"]).expect(6);
+    assert!(refused.stderr.contains("can't be accepted"), "{refused}");
+    env.write(".llmc/hardened/triage/code.rs", &waiting);
+    env.write(".llmc/hardened/triage/certificate.json", &digest);
     env.llmc(&["harden", "triage", "--accept"]).expect(0);
     assert_eq!(env.git(&["status", "--porcelain", "generated", "specs"]), "");
     let message = env.git(&["log", "-1", "--format=%B"]);
