@@ -140,7 +140,7 @@ fn usage_mistakes_exit_with_1_and_help_with_0() {
     }
     let run = env.llmc(&["schema", "spec"]).expect(0);
     let schema: serde_json::Value = serde_json::from_str(&run.stdout).expect("the schema is JSON");
-    assert!(schema["properties"]["signature"].is_object());
+    assert!(schema["$defs"]["function"]["properties"]["signature"].is_object());
     assert!(env.llmc(&["completions", "bash"]).expect(0).stdout.contains("_llmc"));
 }
 

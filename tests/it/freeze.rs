@@ -204,7 +204,7 @@ fn an_artifact_edited_by_hand_is_told_from_a_stale_one() {
 fn a_record_of_a_newer_llmc_is_an_error_and_not_overwritten() {
     let env = TestWorkspace::with(&["a"]);
     let path = env.path("generated/provenance/a.json");
-    let newer = fs::read_to_string(&path).unwrap().replace("\"format_version\": 1", "\"format_version\": 3");
+    let newer = fs::read_to_string(&path).unwrap().replace("\"format_version\": 1", "\"format_version\": 99");
     fs::write(&path, newer).unwrap();
     let error = up_to_date(&env.workspace, "a", "specs/a.yaml", "input of a", "").unwrap_err();
     assert!(matches!(error, FreezeError::Provenance { .. }), "{error}");
