@@ -364,7 +364,9 @@ fn modal(traces: &[&Trace]) -> (Vec<(Value, Value)>, usize) {
 
 /// The function that is to be written, as a spec.
 fn function(spec: &ComponentSpec, path: &str, modal: &[(Value, Value)]) -> Result<Loaded, Error> {
-    let types: String = types::of(spec).lines().filter(|line| !line.starts_with("//!")).collect::<Vec<_>>().join("\n");
+    // How the types are written as JSON is no part of an interface; the component's own file keeps it.
+    let is_left_out = |line: &&str| line.starts_with("//!") || line.starts_with("#[serde(");
+    let types: String = types::of(spec).lines().filter(|line| !is_left_out(line)).collect::<Vec<_>>().join("\n");
     let mut description = format!(
         "{}\n\nA model answers this today. Write code that gives the answer where the input makes it clear, and `None` in \
          every other case: a wrong answer is much worse than none. Generalise: look for words, forms and rules that decide, \
@@ -392,7 +394,8 @@ fn function(spec: &ComponentSpec, path: &str, modal: &[(Value, Value)]) -> Resul
     // JSON is YAML.
     let bytes = text.to_string().into_bytes();
     let (spec, warnings) = spec::parse(path, name, &bytes).map_err(|mistakes| {
-        let first = mistakes.list.first().map(|mistake| mistake.message.clone()).unwrap_or_default();
+        let errors = mistakes.list.iter().filter(|mistake| mistake.severity == spec::Severity::Error);
+        let first = errors.map(|mistake| mistake.message.clone()).next().unwrap_or_default();
         Error::new(ExitCode::Usage, format!("`{name}` can't be hardened: no function can have its types ({first})"))
     })?;
     let spec: Arc<Spec> = Arc::new(spec);

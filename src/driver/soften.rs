@@ -102,7 +102,8 @@ async fn function(session: &mut Session, loaded: &Loaded, from: &Path) -> Result
         Ok((spec::AnySpec::Component(parsed), warnings)) => (parsed, warnings),
         Ok(_) => return Err(no("its spec came out as that of a function")),
         Err(mistakes) => {
-            let first = mistakes.list.first().map(|mistake| mistake.message.clone()).unwrap_or_default();
+            let errors = mistakes.list.iter().filter(|mistake| mistake.severity == spec::Severity::Error);
+            let first = errors.map(|mistake| mistake.message.clone()).next().unwrap_or_default();
             return Err(no(&first).hint("what a component takes and gives has to be JSON: docs/components.md"));
         }
     };

@@ -20,6 +20,11 @@ const RASH: &str = "```rust\npub fn triage(_input: Input) -> Option<Output> {\n 
 /// What a model said to tickets, one a second: two thirds of them are clear, the others are not. `wrong`: of every so many
 /// clear ones one got the other answer.
 fn record(env: &TestEnv, count: u64, wrong: u64) {
+    record_as(env, count, wrong, |text| json!(text));
+}
+
+/// The same, with inputs of this form.
+fn record_as(env: &TestEnv, count: u64, wrong: u64, form: fn(String) -> Value) {
     std::fs::create_dir_all(env.path(".llmc")).unwrap();
     let ledger = Ledger::open(&env.path(".llmc")).unwrap();
     let crossings: Vec<Crossing> = (0..count)
@@ -38,7 +43,7 @@ fn record(env: &TestEnv, count: u64, wrong: u64) {
                 parent: None,
                 component: "triage".to_owned(),
                 side: Side::Model,
-                input: json!(text),
+                input: form(text),
                 output: Some(json!(label)),
                 error: None,
                 model: Some("openai/test".into()),
@@ -134,9 +139,14 @@ fn what_is_stable_becomes_code_with_a_certificate_and_goes_again() {
 
 #[test]
 fn what_does_not_agree_often_enough_is_not_promised() {
-    let (env, _server) = env(vec![Reply::chat(CODE)]);
+    let code = CODE.replace("input.to_lowercase()", "input.text.to_lowercase()");
+    let (env, _server) = env(vec![Reply::chat(&code)]);
+    // An object with its own way of being JSON.
+    let input = "input: { type: object, properties: { text: { type: string } }, required: [text] }";
+    env.write("specs/triage.yaml", &TRIAGE.replace("input: { type: string }", input));
+    env.llmc(&["build"]).expect(0);
     // One clear ticket of eight got the other answer: an agreement of about 88 %.
-    record(&env, 300, 8);
+    record_as(&env, 300, 8, |text| json!({ "text": text }));
     let run = env.llmc(&["harden", "triage", "-n", "1", "--agreement", "0.8", "--message-format", "json"]).expect(0);
     let event = run.events().into_iter().find(|event| event["event"] == "hardened").unwrap();
     assert!(event["certificate"]["disagreements"].as_u64().unwrap() > 0, "{event}");
