@@ -3,7 +3,7 @@
 //! Stages have small errors of their own; this module alone says what each means for a user. Nothing here prints.
 
 use std::error::Error as StdError;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::freeze::FreezeError;
 use crate::ledger::LedgerError;
@@ -119,6 +119,21 @@ impl Error {
         text
     }
 }
+
+/// The message, why, and what can be done, on lines of their own; mistakes in files are only counted.
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)?;
+        self.causes.iter().try_for_each(|cause| write!(formatter, "\n  caused by: {cause}"))?;
+        let mistakes = self.mistakes.iter().flat_map(|file| &file.list).count();
+        if mistakes > 0 {
+            write!(formatter, "\n  mistakes: {mistakes}")?;
+        }
+        self.hints.iter().try_for_each(|hint| write!(formatter, "\nhint: {hint}"))
+    }
+}
+
+impl StdError for Error {}
 
 impl From<WorkspaceError> for Error {
     fn from(error: WorkspaceError) -> Self {

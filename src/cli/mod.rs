@@ -42,9 +42,9 @@ use crate::driver::{self, Judging, Session, Summary};
 use crate::error::{Error, ExitCode};
 use crate::event::Event;
 use crate::interrupt::Interrupt;
-use crate::options::{Environment, Options, Places};
+use crate::options::{Environment, Options};
 use crate::report::{self, Human, Json, Report, Verbosity, Verdicts};
-use crate::spec::{self, Diagnostics, Sampling, Settings, Stop, Whose};
+use crate::spec::{self, Diagnostics, Sampling, Stop};
 use crate::workspace::Workspace;
 
 /// Runs llmc with the process's arguments; returns the exit code.
@@ -346,38 +346,13 @@ fn session_telling(cli: &Cli, tell: driver::Tell, sampling: Option<&SamplingArgs
 /// Everything the user asked for, from flags, environment and settings files.
 fn options(cli: &Cli, workspace: Option<&Workspace>, sampling: Option<&SamplingArgs>) -> Result<Options, Error> {
     let environment = Environment::new(|name| std::env::var(name).ok());
-    let places = places(&environment);
-    let read = |path: &PathBuf, whose: Whose| -> Result<Settings, Error> {
-        match std::fs::read(path) {
-            Ok(bytes) => spec::parse_settings(&path.display().to_string(), &bytes, whose).map_err(|mistakes| Error {
-                exit: ExitCode::Usage,
-                message: "the settings can't be used".to_owned(),
-                ..Error::spec(vec![mistakes])
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),
-            Err(error) => Err(Error::new(ExitCode::Usage, format!("failed to read `{}`", path.display())).cause(error)),
-        }
-    };
-    let user = read(&places.settings, Whose::User)?;
+    let options = driver::settings(workspace, environment)?;
     Ok(Options {
         offline: cli.global.offline,
-        unsandboxed: cli.global.unsandboxed || user.unsandboxed == Some(true),
-        locked: false,
-        no_commit: false,
-        no_cache: false,
-        overwrite: false,
-        max_entropy: None,
-        certify: None,
-        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        unsandboxed: cli.global.unsandboxed || options.unsandboxed,
         model: sampling.and_then(|sampling| sampling.model.clone()),
         sampling: sampling.map(flags).unwrap_or_default(),
-        workspace: workspace
-            .map(|workspace| read(&workspace.settings(), Whose::Workspace))
-            .transpose()?
-            .unwrap_or_default(),
-        user,
-        places,
-        environment,
+        ..options
     })
 }
 
@@ -393,18 +368,6 @@ fn flags(args: &SamplingArgs) -> Sampling {
         }),
         ..Sampling::default()
     }
-}
-
-/// The user's folders: XDG's, else below the home folder.
-fn places(environment: &Environment) -> Places {
-    let home = environment.get("HOME").or_else(|| environment.get("USERPROFILE")).map(PathBuf::from);
-    let folder = |variable: &str, below: &str| {
-        let set = environment.get(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-        set.or_else(|| home.as_ref().map(|home| home.join(below))).unwrap_or_else(std::env::temp_dir).join("llmc")
-    };
-    let cache = environment.get("LLMC_CACHE").map(PathBuf::from).unwrap_or_else(|| folder("XDG_CACHE_HOME", ".cache"));
-    let settings = folder("XDG_CONFIG_HOME", ".config").join("config.yaml");
-    Places { cache, settings, temp: std::env::temp_dir(), home }
 }
 
 async fn build(
