@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::components::workers;
 use super::ready::{Drawing, Ready};
 use super::specs::{self, Loaded, LoadedComponent};
-use super::{Session, build};
+use super::{Session, build, distill};
 use crate::candidate;
 use crate::certify::{Calibration, Certificate, LEAST_ANSWERED, Scored, Terms, calibrate, calibration_cases};
 use crate::digest::sha256;
@@ -28,10 +28,6 @@ use crate::types;
 use crate::validate::{Artifacts, Called, Worker};
 use crate::workspace::paths;
 
-/// Most traces that are shown to the model.
-const SHOWN: usize = 40;
-/// Longest trace that is shown, in characters of JSON.
-const LONGEST_SHOWN: usize = 2000;
 /// Fewest different inputs that code is made from.
 const FEWEST: usize = 8;
 /// How many samples are drawn, unless told otherwise.
@@ -367,20 +363,7 @@ fn function(spec: &ComponentSpec, path: &str, modal: &[(Value, Value)]) -> Resul
     // How the types are written as JSON is no part of an interface; the component's own file keeps it.
     let is_left_out = |line: &&str| line.starts_with("//!") || line.starts_with("#[serde(");
     let types: String = types::of(spec).lines().filter(|line| !is_left_out(line)).collect::<Vec<_>>().join("\n");
-    let mut description = format!(
-        "{}\n\nA model answers this today. Write code that gives the answer where the input makes it clear, and `None` in \
-         every other case: a wrong answer is much worse than none. Generalise: look for words, forms and rules that decide, \
-         not for these very inputs. Only std, serde and serde_json may be used.\n\nWhat the model answered (input => output):\n",
-        spec.description.trim()
-    );
-    let shown = modal.iter().filter_map(|(input, output)| {
-        let line = format!("{input} => {output}");
-        (line.chars().count() <= LONGEST_SHOWN).then_some(line)
-    });
-    for line in shown.take(SHOWN) {
-        description.push_str(&line);
-        description.push('\n');
-    }
+    let description = distill::description(spec, modal);
     let name = &spec.name;
     let mut text = json!({
         "llmc": 1, "name": name, "description": description,

@@ -11,6 +11,7 @@ mod diff;
 mod clarify;
 mod components;
 mod component;
+mod distill;
 mod doctor;
 mod draw;
 mod estimate;
