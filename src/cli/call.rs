@@ -92,7 +92,8 @@ pub(super) async fn call(
             (false, false) => None,
         };
     let rules = args.rules.as_deref().map(|file| rules(&from.join(file))).transpose()?.unwrap_or_default();
-    let opening = Opening { rules, approver, models_only: args.model_only, unrecorded: args.describe };
+    let own = Opening::default();
+    let opening = Opening { rules, approver, models_only: args.model_only, unrecorded: args.describe, ..own };
     let opened = driver::open_components(session, std::slice::from_ref(&args.name), opening, from).await?;
     let Some(known) = opened.harness.describe(&args.name) else {
         let names: Vec<String> = opened.harness.names().into_iter().map(|name| format!("`{name}`")).collect();

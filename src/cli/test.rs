@@ -99,7 +99,7 @@ pub(super) async fn test(cli: &super::Cli, args: &TestArgs, output: &Output) -> 
         // Many calls at once are no place for questions: what would be asked is denied, and that is told.
         false => None,
     };
-    let opening = Opening { rules, approver, models_only: args.model_only, unrecorded: false };
+    let opening = Opening { rules, approver, models_only: args.model_only, ..Opening::default() };
     let subject = driver::subject(&mut session, &args.name, opening, &from).await?;
     let run = driver::test(&mut session, &subject, &asked).await?;
     match output.format {

@@ -13,7 +13,8 @@ use crate::component::{self, ModelComponent, Parts, ToolErrors};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
 use crate::harness::{
-    About, Approver, Audit, BoxFuture, CallError, Class, Component, Context, Decision, Harness, Outcome, Rule, Side,
+    About, Approver, Audit, BoxFuture, Builder, CallError, Class, Component, Context, Decision, Harness, Outcome, Rule,
+    Side,
 };
 use crate::ledger::{Filter, Keeper};
 use crate::prompt::Templates;
@@ -25,6 +26,8 @@ use crate::workspace::paths;
 /// How a workspace's harness is made.
 #[derive(Default)]
 pub struct Opening {
+    /// What else is in it: components, rules, recorders of one's own.
+    pub builder: Builder,
     /// More rules on who may call what, beside those of the specs.
     pub rules: Vec<Rule>,
     /// Who is asked where a rule says so.
@@ -71,7 +74,7 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
         let error = Error::new(ExitCode::Spec, "a spec that is needed has mistakes");
         return Err(Error { mistakes, ..error });
     }
-    let mut builder = Harness::builder();
+    let mut builder = opening.builder;
     let code = committed(session, &found, &wanted)?;
     let worker = match code.callable.is_empty() {
         true => None,

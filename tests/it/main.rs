@@ -67,6 +67,8 @@ mod serve_mcp;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod serve_outside;
 mod server;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod sides;
 mod stats;
 mod strength;
 mod test_cmd;
