@@ -55,7 +55,7 @@ impl<'a> Talking<'a> {
             input,
             seed,
             tools: Tools::of(ctx, &spec.tools, parts.tool_errors),
-            purse: Arc::new(CallPurse::new(ctx, &spec.name, &spec.budget, &parts.prices)),
+            purse: Arc::new(CallPurse::new(ctx, spec, parts)),
             turns: Vec::new(),
             in_words: false,
             rounds: 0,

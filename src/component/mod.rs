@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::digest::sha256;
 use crate::harness::{self, About, Answer, CallError, Class, Component, Context, Handling, Outcome, Rule, Side};
 use crate::model::price::Prices;
+use crate::model::purse::Purse;
 use crate::model::{Model, Parameters};
 use crate::prompt::{PromptError, Templates};
 use crate::spec::{ComponentSpec, Sampling};
@@ -47,6 +48,8 @@ pub struct Parts {
     pub sampling: Sampling,
     /// Who sees what a tool did wrong.
     pub tool_errors: ToolErrors,
+    /// Keeps the caps on more than one call, if there are any: each request is put aside for there, too.
+    pub purse: Option<Arc<dyn Purse>>,
 }
 
 /// Who sees the error of a tool that the model called.

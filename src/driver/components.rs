@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::purse::{Caps, OfCalls, Purse};
 use super::specs::{Found, load};
-use super::{Loaded, LoadedComponent, Session};
+use super::{Loaded, LoadedComponent, Session, tell};
 use crate::certify::Certificate;
 use crate::component::{self, ModelComponent, Parts, ToolErrors};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
+use crate::event::Event;
 use crate::harness::{
-    About, Approver, Audit, BoxFuture, Builder, CallError, Class, Component, Context, Decision, Harness, Outcome, Rule,
-    Side,
+    About, Approver, Audit, BoxFuture, Budget, Builder, CallError, Class, Component, Context, Decision, Harness,
+    Outcome, Rule, Side,
 };
 use crate::ledger::{Filter, Keeper};
 use crate::prompt::Templates;
@@ -36,6 +38,9 @@ pub struct Opening {
     pub unrecorded: bool,
     /// Whether components are answered by their models alone, whatever code there is.
     pub models_only: bool,
+    /// What all calls may take together, in tokens and US dollars, as long as the harness is there: the flags
+    /// `--max-tokens` and `--max-usd`. What the settings say of a day holds whatever this is.
+    pub total: Budget,
 }
 
 /// A workspace's harness.
@@ -45,6 +50,7 @@ pub struct Opened {
     /// The components in it, by name.
     pub components: BTreeMap<String, Arc<ComponentSpec>>,
     keeper: Option<Arc<Keeper>>,
+    purse: Arc<Purse>,
 }
 
 impl Opened {
@@ -53,6 +59,7 @@ impl Opened {
     /// # Errors
     /// Those of the ledger.
     pub fn flush(&self) -> Result<(), Error> {
+        self.purse.flush();
         Ok(self.keeper.as_ref().map_or(Ok(()), |keeper| keeper.flush())?)
     }
 }
@@ -81,6 +88,7 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
         false => Some(workers(session, code.artifacts).await?),
     };
     let code = code.callable;
+    let purse = Arc::new(purse(session, &opening.total, opening.unrecorded)?);
     let mut components = BTreeMap::new();
     let templates = Arc::new(Templates::load(Some(&session.workspace.templates()))?);
     for LoadedComponent { spec, .. } in found.components.iter().filter(|one| wanted.contains(&one.spec.name)) {
@@ -93,6 +101,7 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
             templates: templates.clone(),
             sampling: session.options.sampling_of(&spec.sampling),
             tool_errors: ToolErrors::default(),
+            purse: Some(Arc::new(OfCalls::new(&purse, &spec.name))),
         };
         let model = ModelComponent::new((**spec).clone(), parts)
             .map_err(|error| Error::new(ExitCode::Spec, error.to_string()))?;
@@ -154,7 +163,17 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
         }
     };
     let harness = builder.build().map_err(|error| Error::new(ExitCode::Spec, error.to_string()))?;
-    Ok(Opened { harness, components, keeper })
+    Ok(Opened { harness, components, keeper, purse })
+}
+
+/// What keeps the caps on all calls together, and tells the ledger what they take: builds spend of the same day.
+fn purse(session: &mut Session, total: &Budget, unrecorded: bool) -> Result<Purse, Error> {
+    let caps = Caps::of_calls(total.tokens, total.usd, session.options.day());
+    // Without records there is nothing to pay for: a day's cap then lets nothing through.
+    let ledger = if unrecorded { None } else { Some(session.ledger()?) };
+    let teller = session.tell.clone();
+    let note = move |note| tell(&teller, Event::Warning(note));
+    Ok(Purse::of_calls(caps, session.options.prices(), ledger, note))
 }
 
 /// Compiles code, and makes it ready to be called.

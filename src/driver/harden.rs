@@ -162,6 +162,11 @@ pub async fn harden(session: &mut Session, name: &str, asked: &Hardening, from: 
         .collect::<Option<_>>()
         .unwrap_or_default();
     if bodies.is_empty() {
+        if let Some(cap) = &samples.spent {
+            let drawn = samples.list.len();
+            let error = Error::new(ExitCode::Budget, format!("`{name}`: {cap}; none of {drawn} programs compiles"));
+            return Err(error.hint("raise it in llmc.yaml, or wait for the next day where it is a day's"));
+        }
         return Ok(hardened);
     }
     let worker = together(session, spec, &one.path, &bodies).await?;

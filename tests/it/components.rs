@@ -214,6 +214,7 @@ fn parts(models: Vec<Arc<dyn Model>>) -> Parts {
         templates: Arc::new(Templates::load(None).unwrap()),
         sampling: Sampling::default(),
         tool_errors: ToolErrors::default(),
+        purse: None,
     }
 }
 

@@ -19,7 +19,7 @@ const RASH: &str = "```rust\npub fn triage(_input: Input) -> Option<Output> {\n 
 
 /// What a model said to tickets, one a second: two thirds of them are clear, the others are not. `wrong`: of every so many
 /// clear ones one got the other answer.
-fn record(env: &TestEnv, count: u64, wrong: u64) {
+pub(crate) fn record(env: &TestEnv, count: u64, wrong: u64) {
     record_as(env, count, wrong, |text| json!(text));
 }
 

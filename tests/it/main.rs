@@ -8,6 +8,8 @@ mod batch;
 mod behaviour;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod build;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod budget_calls;
 mod budget;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ci_formats;

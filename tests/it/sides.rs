@@ -74,6 +74,7 @@ fn model_component(server: &Server) -> ModelComponent {
         templates: Arc::new(Templates::load(None).unwrap()),
         sampling: Sampling::default(),
         tool_errors: ToolErrors::default(),
+        purse: None,
     };
     ModelComponent::new(*spec, parts).unwrap()
 }
