@@ -54,7 +54,7 @@ impl<'a> Talking<'a> {
             ctx,
             input,
             seed,
-            tools: Tools::of(ctx, &spec.tools, parts.tool_errors),
+            tools: Tools::of(ctx, &spec.tools, spec.tool_errors),
             purse: Arc::new(CallPurse::new(ctx, spec, parts)),
             turns: Vec::new(),
             in_words: false,

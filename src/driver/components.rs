@@ -10,7 +10,7 @@ use super::purse::{Caps, OfCalls, Purse};
 use super::specs::{Found, load};
 use super::{Loaded, LoadedComponent, Session, tell};
 use crate::certify::Certificate;
-use crate::component::{self, ModelComponent, Parts, ToolErrors};
+use crate::component::{self, ModelComponent, Parts};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
 use crate::event::Event;
@@ -100,7 +100,6 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
             prices,
             templates: templates.clone(),
             sampling: session.options.sampling_of(&spec.sampling),
-            tool_errors: ToolErrors::default(),
             purse: Some(Arc::new(OfCalls::new(&purse, &spec.name))),
         };
         let model = ModelComponent::new((**spec).clone(), parts)

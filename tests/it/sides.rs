@@ -5,7 +5,7 @@ mod triage;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use llmc::component::{ModelComponent, Parts, ToolErrors};
+use llmc::component::{ModelComponent, Parts};
 use llmc::driver::{self, Opening, Session};
 use llmc::harness::{BoxFuture, Builder, Class, Context, Double, Frozen, Memory, Replay, RunOptions, Side};
 use llmc::interrupt::Interrupt;
@@ -73,7 +73,6 @@ fn model_component(server: &Server) -> ModelComponent {
         prices: Prices::default(),
         templates: Arc::new(Templates::load(None).unwrap()),
         sampling: Sampling::default(),
-        tool_errors: ToolErrors::default(),
         purse: None,
     };
     ModelComponent::new(*spec, parts).unwrap()
