@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::harness::Rule;
 use crate::model::Parameters;
 use crate::model::price::Prices;
 use crate::spec::{Budget, Review, Sampling, Settings, Spec, Stop, Whose};
@@ -194,6 +195,12 @@ impl Options {
     /// Whether builds leave proposals: if either the workspace or the user wants to see what is committed.
     pub fn needs_review(&self) -> bool {
         [&self.workspace, &self.user].iter().any(|settings| settings.review == Some(Review::Required))
+    }
+
+    /// Who may call which component: the rules of the workspace and of the user. The strictest that applies decides, so that
+    /// their order means nothing.
+    pub fn approvals(&self) -> impl Iterator<Item = &Rule> {
+        self.workspace.approvals.iter().chain(&self.user.approvals)
     }
 
     /// What models cost.

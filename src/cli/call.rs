@@ -276,11 +276,12 @@ fn recorded(session: &Session, named: &str, component: &str) -> Result<(Value, O
 
 /// Rules from a file: a list, as YAML or JSON.
 pub(super) fn rules(file: &Path) -> Result<Vec<Rule>, Error> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Error::new(ExitCode::Usage, format!("failed to read `{}`", file.display())).cause(error))?;
-    spec::parse_rules(&text).map_err(|message| {
-        let error = Error::new(ExitCode::Usage, format!("`{}` holds no rules: {message}", file.display()));
-        error.hint(
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file)
+        .map_err(|error| Error::new(ExitCode::Usage, format!("failed to read `{name}`")).cause(error))?;
+    spec::parse_rules(&name, &bytes).map_err(|mistakes| {
+        let error = Error { exit: ExitCode::Usage, ..Error::spec(vec![mistakes]) };
+        Error { message: format!("`{name}` holds no rules"), ..error }.hint(
             "a list of `{component: pay_*, caller: agent, arguments: {/amount: 100}, then: ask}`; docs/harness.md",
         )
     })

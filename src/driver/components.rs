@@ -149,7 +149,8 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
             return Err(not_callable(session, name));
         }
     }
-    builder.rules(opening.rules);
+    unmet(session, &found);
+    builder.rules(session.options.approvals().cloned()).rules(opening.rules);
     if let Some(approver) = opening.approver {
         builder.shared_approver(approver);
     }
@@ -173,6 +174,23 @@ fn purse(session: &mut Session, total: &Budget, unrecorded: bool) -> Result<Purs
     let teller = session.tell.clone();
     let note = move |note| tell(&teller, Event::Warning(note));
     Ok(Purse::of_calls(caps, session.options.prices(), ledger, note))
+}
+
+/// Tells of rules in llmc.yaml that hold for nothing there is: what they deny may be open under another name.
+fn unmet(session: &Session, found: &Found) {
+    let functions = found.functions.iter().map(|one| one.spec.name.as_str());
+    let mistakes = found.mistakes.iter().map(|one| stem(&one.path));
+    let components = found.components.iter().map(|one| one.spec.name.as_str());
+    let known: BTreeSet<&str> = functions.chain(mistakes).chain(components).collect();
+    for rule in &session.options.workspace.approvals {
+        let Some(pattern) = rule.component.as_deref().filter(|pattern| !pattern.contains('*')) else { continue };
+        if !known.contains(pattern.split('.').next().unwrap_or(pattern)) {
+            let near = known.iter().find(|other| strsim::jaro_winkler(other, pattern) > 0.8);
+            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let text = format!("`approvals` in llmc.yaml has a rule for `{pattern}`, and nothing is called that{hint}");
+            session.tell(Event::Warning(text));
+        }
+    }
 }
 
 /// Compiles code, and makes it ready to be called.

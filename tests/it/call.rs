@@ -117,7 +117,7 @@ fn approvals_hold_on_the_command_line() {
     env.llmc(&["call", "triage", "open", "--yes", "--rules", "rules.yaml"]).expect(0);
     env.write("rules.yaml", "- { component: tri*, than: deny }\n");
     let wrong = env.llmc(&["call", "triage", "x", "--rules", "rules.yaml"]).expect(1);
-    assert!(wrong.stderr.contains("unknown field `than`"), "{wrong}");
+    assert!(wrong.stderr.contains("unknown key `than`"), "{wrong}");
 }
 
 #[test]

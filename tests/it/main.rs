@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
+#[cfg(unix)]
+mod approvals;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod batch;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
