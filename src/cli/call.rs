@@ -97,7 +97,7 @@ pub(super) async fn call(
     let opened = driver::open_components(session, std::slice::from_ref(&args.name), opening, from).await?;
     let Some(known) = opened.harness.describe(&args.name) else {
         let names: Vec<String> = opened.harness.names().into_iter().map(|name| format!("`{name}`")).collect();
-        let error = Error::new(ExitCode::Usage, format!("`{}` is several functions", args.name));
+        let error = Error::new(ExitCode::Usage, format!("no function is called `{}`", args.name));
         return Err(error.hint(format!("call one of {}", names.join(", "))));
     };
     if args.describe {

@@ -20,7 +20,7 @@ use crate::harness::{
 };
 use crate::ledger::{Filter, Keeper};
 use crate::prompt::Templates;
-use crate::register;
+use crate::register::{self, Callable};
 use crate::spec::{ComponentSpec, Dependency};
 use crate::validate::{Artifacts, Called, Worker};
 use crate::workspace::paths;
@@ -328,7 +328,7 @@ fn committed(session: &Session, found: &Found, wanted: &BTreeSet<String>) -> Res
     root.push_str(&register::write(&known));
     files.push(("lib.rs".to_owned(), root));
     let callable = read.iter().filter(|(name, ..)| wanted.contains(name)).flat_map(|(name, digest, callable)| {
-        let functions = callable.entries.iter().map(|entry| callable.name(name, &entry.function));
+        let functions = callable.entries.iter().map(|entry| Callable::name(name, &entry.function));
         functions.map(|name| Registered { name, digest: digest.clone() })
     });
     Ok(Code { callable: callable.collect(), artifacts: Artifacts { files, dependencies, forbid_unsafe } })
