@@ -2,20 +2,17 @@
 
 mod triage;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use llmc::component::{ModelComponent, Parts};
-use llmc::driver::{self, Opening, Session};
+use llmc::driver::{self, Opening};
 use llmc::harness::{BoxFuture, Builder, Class, Context, Double, Frozen, Memory, Replay, RunOptions, Side};
-use llmc::interrupt::Interrupt;
 use llmc::model::http::Server as Reached;
 use llmc::model::openai::OpenAi;
 use llmc::model::price::Prices;
-use llmc::options::{Environment, Options, Places};
+use llmc::options::Environment;
 use llmc::prompt::Templates;
-use llmc::spec::{self, AnySpec, Sampling, Settings, Whose};
-use llmc::workspace::Workspace;
+use llmc::spec::{self, AnySpec, Sampling};
 use serde_json::Value;
 
 use crate::env::TestEnv;
@@ -84,42 +81,20 @@ fn of_workspace(env: TestEnv, declared: Side, answers: [Side; 2]) -> triage::Sid
     let open = move |builder: Builder| -> BoxFuture<'static, Context> {
         let env = env.clone();
         Box::pin(async move {
-            let workspace = Workspace::at(&env.root()).unwrap();
+            let (root, opening) = (env.root(), Opening { builder, ..Opening::default() });
             let tell = Arc::new(Mutex::new(|_| {}));
-            let mut session = Session::new(workspace, options(&env), Interrupt::never(), tell).unwrap();
-            let opening = Opening { builder, ..Opening::default() };
-            let named = ["triage".to_owned()];
-            driver::open_components(&mut session, &named, opening, &env.root()).await.unwrap().harness.run()
+            driver::open_workspace(&root, opening, environment(&env), tell).await.unwrap().harness.run()
         })
     };
     triage::Side { open: Box::new(open), declared, answers }
 }
 
-fn options(env: &TestEnv) -> Options {
+/// A home of its own, and the cache that all tests share.
+fn environment(env: &TestEnv) -> Environment {
     let cache = std::env::var("XDG_CACHE_HOME").unwrap_or(format!("{}/.cache", std::env::var("HOME").unwrap()));
-    let settings = env.read("llmc.yaml");
-    Options {
-        offline: false,
-        unsandboxed: false,
-        locked: false,
-        no_commit: false,
-        no_cache: false,
-        overwrite: false,
-        max_entropy: None,
-        certify: None,
-        jobs: 2,
-        model: None,
-        sampling: Sampling::default(),
-        workspace: spec::parse_settings("llmc.yaml", settings.as_bytes(), Whose::Workspace).unwrap(),
-        user: Settings::default(),
-        places: Places {
-            cache: PathBuf::from(cache).join("llmc"),
-            settings: PathBuf::from("/nowhere"),
-            temp: std::env::temp_dir(),
-            home: None,
-        },
-        environment: Environment::new(|_| None),
-    }
+    let home = env.path("../home").display().to_string();
+    let variables = [("HOME", home), ("LLMC_CACHE", format!("{cache}/llmc"))];
+    Environment::fixed(variables.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
 #[tokio::test(flavor = "multi_thread")]
