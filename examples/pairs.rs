@@ -8,8 +8,9 @@
 //! With `--mutants` each candidate that passes everything is also held against up to N copies of it with one small change
 //! each: pairs that are hard to tell apart, and many.
 
+mod shared;
+
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fs;
 use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
@@ -18,35 +19,11 @@ use std::time::Instant;
 use llmc::behaviour::{Options, compare};
 use llmc::candidate::{self, Candidate};
 use llmc::model::Finish;
-use llmc::spec::Spec;
 use llmc::toolchain::Toolchain;
 use llmc::validate::Validator;
 use llmc::verdict::{Phase, Verdict};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-/// The spec without what is hidden.
-fn shown(spec: &Spec) -> Spec {
-    let mut spec = spec.clone();
-    spec.hidden_tests = None;
-    spec.examples.retain(|example| !example.hidden);
-    spec.properties.retain(|property| !property.hidden);
-    spec
-}
-
-fn specs(folder: &Path) -> Result<BTreeMap<String, Spec>> {
-    let mut specs = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "yaml") {
-            continue;
-        }
-        let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-        let parsed = llmc::spec::parse(&path.display().to_string(), &name, &fs::read(&path)?);
-        specs.insert(name, parsed.map_err(|mistakes| format!("{mistakes:?}"))?.0);
-    }
-    Ok(specs)
-}
+use shared::{Result, shown, specs};
 
 fn replies(file: &Path) -> Result<BTreeMap<String, Vec<(String, String)>>> {
     let mut all: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();

@@ -10,8 +10,9 @@
 //! the simplest of the most frequent behaviour is taken, or none where nothing leads. What is hidden judges the choice
 //! and has no other part: inputs, behaviours and votes are made of the spec without it.
 
+mod shared;
+
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fs;
 use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
@@ -25,30 +26,7 @@ use llmc::stats;
 use llmc::toolchain::Toolchain;
 use llmc::validate::{Program, Validator};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-/// The spec without what is hidden.
-fn shown(spec: &Spec) -> Spec {
-    let mut spec = spec.clone();
-    spec.hidden_tests = None;
-    spec.examples.retain(|example| !example.hidden);
-    spec.properties.retain(|property| !property.hidden);
-    spec
-}
-
-fn specs(folder: &Path) -> Result<BTreeMap<String, Spec>> {
-    let mut specs = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "yaml") {
-            continue;
-        }
-        let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-        let parsed = llmc::spec::parse(&path.display().to_string(), &name, &fs::read(&path)?);
-        specs.insert(name, parsed.map_err(|mistakes| format!("{mistakes:?}"))?.0);
-    }
-    Ok(specs)
-}
+use shared::{Result, shown, specs};
 
 /// The completions of each spec, by index or in the file's order.
 fn completions(file: &Path) -> Result<BTreeMap<String, Vec<(String, Finish)>>> {

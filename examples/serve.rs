@@ -1,5 +1,5 @@
 //! A program that serves components of its own as `llmc serve` serves a workspace's: as MCP tools over standard input
-//! and output, or over HTTP with `--http`. The tests have other people's clients call it.
+//! and output, or over HTTP with `--http`.
 //!
 //!     cargo run --example serve
 //!     LLMC_SERVE_TOKEN=0123456789abcdef cargo run --example serve -- --http

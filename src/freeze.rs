@@ -217,7 +217,7 @@ impl Module {
     pub fn left_out(&self) -> Vec<(String, String)> {
         let (_, callable) = self.code.callable(&self.name);
         let out = callable.left_out.iter();
-        out.map(|(function, why)| (callable.name(&self.name, function), why.clone())).collect()
+        out.map(|(function, why)| (Callable::name(&self.name, function), why.clone())).collect()
     }
 }
 

@@ -8,9 +8,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::harness::Rule;
 use crate::model::Parameters;
 use crate::model::price::Prices;
-use crate::spec::{Budget, DayBudget, Review, Sampling, Settings, Spec, Stop};
+use crate::spec::{Budget, Review, Sampling, Settings, Spec, Stop, Whose};
 
 /// Samples drawn where nothing says how many.
 pub const DEFAULT_SAMPLES: usize = 8;
@@ -113,7 +114,16 @@ pub struct Plan {
     /// Caps on the build.
     pub budget: Budget,
     /// Caps on the day.
-    pub day: DayBudget,
+    pub day: Day,
+}
+
+/// Caps on what all of a workspace may use up on one day (UTC), each with whose it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Day {
+    /// Prompt and completion tokens together.
+    pub tokens: Option<(u64, Whose)>,
+    /// US dollars.
+    pub usd: Option<(f64, Whose)>,
 }
 
 impl Options {
@@ -138,11 +148,17 @@ impl Options {
                 usd: first(&budgets, |budget| budget.usd),
                 seconds: first(&budgets, |budget| budget.seconds),
             },
-            day: DayBudget {
-                tokens: first(&[&self.workspace.day, &self.user.day], |day| day.tokens),
-                usd: first(&[&self.workspace.day, &self.user.day], |day| day.usd),
-            },
+            day: self.day(),
         }
+    }
+
+    /// Caps on the day: of the workspace's and the user's own the lower one. A stranger's workspace spends no more of
+    /// the user's than the user said.
+    pub fn day(&self) -> Day {
+        let both = [(&self.workspace.day, Whose::Workspace), (&self.user.day, Whose::User)];
+        let tokens = both.iter().filter_map(|(day, whose)| Some((day.tokens?, *whose)));
+        let usd = both.iter().filter_map(|(day, whose)| Some((day.usd?, *whose)));
+        Day { tokens: tokens.min_by_key(|cap| cap.0), usd: usd.min_by(|one, other| one.0.total_cmp(&other.0)) }
     }
 
     /// The models of a spec that names these: what the user asked for, else those, else the workspace's, else the user's
@@ -181,6 +197,12 @@ impl Options {
         [&self.workspace, &self.user].iter().any(|settings| settings.review == Some(Review::Required))
     }
 
+    /// Who may call which component: the rules of the workspace and of the user. The strictest that applies decides, so that
+    /// their order means nothing.
+    pub fn approvals(&self) -> impl Iterator<Item = &Rule> {
+        self.workspace.approvals.iter().chain(&self.user.approvals)
+    }
+
     /// What models cost.
     pub fn prices(&self) -> Prices {
         Prices::new([&self.workspace.prices, &self.user.prices])
@@ -195,7 +217,7 @@ fn first<L, T>(layers: &[&L], get: impl Fn(&L) -> Option<T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec;
+    use crate::spec::{self, DayBudget};
 
     fn options() -> Options {
         Options {
@@ -242,6 +264,17 @@ mod tests {
         options.model = Some("openai/flag".into());
         assert_eq!(options.plan(&own).samples, 4);
         assert_eq!(options.plan(&own).models, ["openai/flag"]);
+    }
+
+    #[test]
+    fn of_two_caps_on_a_day_the_lower_one_holds() {
+        let mut options = options();
+        assert_eq!(options.day(), Day::default());
+        options.workspace.day = DayBudget { tokens: Some(9), usd: Some(100.0) };
+        assert_eq!(options.day().usd, Some((100.0, Whose::Workspace)));
+        options.user.day = DayBudget { tokens: Some(10), usd: Some(5.0) };
+        let day = Day { tokens: Some((9, Whose::Workspace)), usd: Some((5.0, Whose::User)) };
+        assert_eq!((options.day(), options.plan(&spec("")).day), (day, day));
     }
 
     #[test]

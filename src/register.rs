@@ -82,10 +82,9 @@ pub fn read(code: &str, name: &str, is_component: bool) -> Callable {
 }
 
 impl Callable {
-    /// What a function is called in the harness: as the artifact where it is its only one, or of its name.
-    pub fn name(&self, artifact: &str, function: &str) -> String {
-        let is_only = self.entries.len() + self.left_out.len() == 1;
-        if is_only || function == artifact { artifact.to_owned() } else { format!("{artifact}.{function}") }
+    /// What a function is called in the harness: as the artifact where it has its name, whatever else stands in the file.
+    pub fn name(artifact: &str, function: &str) -> String {
+        if function == artifact { artifact.to_owned() } else { format!("{artifact}.{function}") }
     }
 }
 
@@ -129,7 +128,7 @@ pub fn register(
     );
     for (artifact, digest, callable) in artifacts {
         for entry in &callable.entries {
-            let name = callable.name(artifact, &entry.function);
+            let name = Callable::name(artifact, &entry.function);
             let _ = writeln!(text, "        (\n            {name:?},\n            {digest:?},\n            |input| {{");
             for line in entry.body(artifact) {
                 let _ = writeln!(text, "                {line}");
@@ -137,7 +136,7 @@ pub fn register(
             text.push_str("            },\n        ),\n");
         }
         for (function, why) in &callable.left_out {
-            let _ = writeln!(text, "        // Not here: `{}`, since {why}.", callable.name(artifact, function));
+            let _ = writeln!(text, "        // Not here: `{}`, since {why}.", Callable::name(artifact, function));
         }
     }
     text.push_str("    ];\n    harness.extend(artifacts);\n}\n");
@@ -576,4 +575,23 @@ fn shortened(ty: &Type) -> String {
         .replace(" ,", ",")
         .replace("& ", "&")
         .replace('`', "'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_function_is_called_depends_on_nothing_else_in_its_file() {
+        let halve = "pub fn halve(x: i64) -> i64 { x / 2 }\n";
+        for more in ["", "pub fn helper(x: i64) -> i64 { x }\n", "pub fn apart<T>(x: T) -> T { x }\n"] {
+            let callable = read(&format!("{halve}{more}"), "half", false);
+            assert!(callable.entries.iter().any(|entry| entry.function == "halve"), "{more}");
+            let text = write(&[("half", "00", &callable)]);
+            assert!(text.contains("\"half.halve\"") && !text.contains("\"half\""), "{text}");
+        }
+        let own = read("pub fn half(x: i64) -> i64 { x / 2 }\npub fn other() {}\n", "half", false);
+        let text = write(&[("half", "00", &own)]);
+        assert!(text.contains("\"half\"") && text.contains("\"half.other\""), "{text}");
+    }
 }

@@ -87,6 +87,27 @@ pub struct Compiled {
     pub other: String,
 }
 
+impl Compiled {
+    /// Why nothing was built, in words: what rustc said and, where that is not all of it, how it ended. Never empty.
+    pub fn why(&self) -> String {
+        let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.level == "error");
+        let mut said: Vec<&str> = errors.map(|diagnostic| diagnostic.rendered.trim_end()).take(3).collect();
+        said.extend(Some(self.other.trim()).filter(|other| !other.is_empty()));
+        let ended = match self.ending {
+            Ending::Exited(0) => "rustc left no file behind".to_owned(),
+            Ending::Exited(_) if !said.is_empty() => return said.join("\n"),
+            Ending::Exited(code) => format!("rustc said nothing and ended with exit code {code}"),
+            Ending::Signaled(signal) => format!("rustc died of signal {signal}"),
+            Ending::CpuTime => "rustc used up its CPU time".to_owned(),
+            Ending::WallTime => "rustc took too long; the machine may be very busy".to_owned(),
+            Ending::Flood => "rustc wrote too much".to_owned(),
+            Ending::Forbidden => "rustc made a system call that it may not make".to_owned(),
+        };
+        said.push(&ended);
+        said.join("\n")
+    }
+}
+
 /// One diagnostic of rustc.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RustcDiagnostic {
@@ -557,6 +578,27 @@ mod tests {
             diagnostic.rendered,
             "error: linking with `cc` failed: exit status: 1\n  |\n  = note: ld: cannot find -lx"
         );
+    }
+
+    #[test]
+    fn why_nothing_was_built_is_always_said() {
+        let diagnostic = RustcDiagnostic {
+            level: "error".into(),
+            code: None,
+            message: "m".into(),
+            rendered: "error: m\n".into(),
+            spans: Vec::new(),
+            fix: None,
+        };
+        let compiled = |ending, diagnostics: &[RustcDiagnostic], other: &str| {
+            Compiled { ending, diagnostics: diagnostics.to_vec(), artifact: None, other: other.into() }.why()
+        };
+        let error = [diagnostic];
+        assert_eq!(compiled(Ending::Exited(1), &error, ""), "error: m");
+        assert_eq!(compiled(Ending::Exited(1), &error, "and more\n"), "error: m\nand more");
+        assert_eq!(compiled(Ending::WallTime, &[], " \n"), "rustc took too long; the machine may be very busy");
+        assert_eq!(compiled(Ending::Signaled(9), &error, ""), "error: m\nrustc died of signal 9");
+        assert_eq!(compiled(Ending::Exited(101), &[], ""), "rustc said nothing and ended with exit code 101");
     }
 
     #[test]

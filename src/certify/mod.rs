@@ -14,4 +14,6 @@ pub use certificate::{
     Calibration, Certificate, LEAST_ANSWERED, Scored, Step, Terms, Window, calibrate, calibration_cases, needed, spent,
 };
 pub use cost::{ASSUMED_MOST, Mean};
-pub use trial::{Design, DesignError, Draw, Expectation, Finding, IN_TIME, MOST_RUNS, Miss, Report, Trial, Verdict};
+pub use trial::{
+    DEFAULT_RUNS, Design, DesignError, Draw, Expectation, Finding, IN_TIME, MOST_RUNS, Miss, Report, Trial, Verdict,
+};

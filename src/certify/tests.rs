@@ -107,16 +107,20 @@ fn cases_are_drawn_evenly_and_with_replacement() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_refused_before_a_call_is_made() {
-    let of = |expectation, runs| Design::new(&[expectation], ALPHA, runs).map(|design| design.runs());
-    assert_eq!(of(Expectation::Agree { at_least: 0.9 }, None), Ok(116));
-    assert_eq!(of(Expectation::Agree { at_least: 0.9 }, Some(29)), Ok(29));
-    let few = DesignError::TooFew { key: "agree", rate: 0.9, runs: 28, least: 29 };
-    assert_eq!(of(Expectation::Agree { at_least: 0.9 }, Some(28)), Err(few));
-    let dear = DesignError::Dear { key: "valid", rate: 0.99, least: 299, ample: 1196 };
-    assert_eq!(of(Expectation::Valid { at_least: 0.99 }, None), Err(dear));
-    assert_eq!(of(Expectation::Valid { at_least: 0.99 }, Some(300)), Ok(300));
-    assert_eq!(of(Expectation::Valid { at_least: 0.9999 }, Some(3000)), Err(DesignError::TooMany(29956)));
+fn so_many_calls_are_made_as_it_may_take_up_to_a_cap_that_is_the_same_for_all() {
+    let of = |expectation, runs| Design::new(&[expectation], ALPHA, runs).map(|design| design.plan()[0]);
+    let plan =
+        |at_least, runs| of(Expectation::Valid { at_least }, runs).map(|(_, least, most)| (least, most)).unwrap();
+    assert_eq!(plan(0.9, None).1, 4 * 29);
+    assert_eq!(plan(0.9, Some(29)), (29, 29));
+    // A high rate takes many, and there is room for them …
+    let (least, most) = plan(0.99, None);
+    assert!((299..500).contains(&least) && most == DEFAULT_RUNS, "{least} to {most}");
+    // … or there is not: then it can fail, and not pass.
+    assert_eq!(plan(0.999, None), (2995, DEFAULT_RUNS));
+    assert_eq!(plan(0.9, Some(28)), (29, 28));
+    assert_eq!(plan(0.9999, Some(3000)), (29956, 3000));
+    assert_eq!(of(Expectation::Valid { at_least: 0.9 }, Some(3001)), Err(DesignError::TooMany(3001)));
     assert_eq!(of(Expectation::Valid { at_least: 1.0 }, None), Err(DesignError::Rate { key: "valid", value: 1.0 }));
     assert_eq!(of(Expectation::Latency { seconds: 0.0 }, None), Err(DesignError::Limit { key: "max_latency" }));
     assert_eq!(Design::new(&[], ALPHA, None).map(|_| ()), Err(DesignError::Nothing));
@@ -124,6 +128,20 @@ fn what_cannot_be_shown_is_refused_before_a_call_is_made() {
     // The fewest are enough.
     let design = Arc::new(Design::new(&[Expectation::Agree { at_least: 0.9 }], ALPHA, Some(29)).expect("a plan"));
     assert_eq!(run(&design, 0, |_| good()).verdict, Verdict::Pass);
+}
+
+#[test]
+fn with_too_few_calls_nothing_passes_and_what_is_wrong_fails_soon() {
+    let design = design(&[Expectation::Valid { at_least: 0.999 }]);
+    let report = run(&design, 0, |_| good());
+    assert_eq!((report.verdict, report.runs), (Verdict::Inconclusive, DEFAULT_RUNS));
+    assert_eq!((report.findings[0].least_runs, report.findings[0].most_runs), (2995, DEFAULT_RUNS));
+    let report = run(&design, 0, |_| Draw { valid: false, ..good() });
+    assert!(report.verdict == Verdict::Fail && report.runs < 5, "{report:?}");
+    // At a rate that just holds it passes never, and fails no more often than is promised; exactly.
+    let plan = stats::Plan::new(0.999, DEFAULT_RUNS, ALPHA, 0.05);
+    let (pass, fail, undecided, _) = plan.characteristic(0.999);
+    assert!(pass == 0.0 && fail <= 0.05 && undecided > 0.9, "{pass} {fail} {undecided}");
 }
 
 #[test]

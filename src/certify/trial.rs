@@ -17,8 +17,8 @@ use crate::stats::{self, Decision, Plan, Random};
 pub const IN_TIME: f64 = 0.95;
 /// Most calls that can be planned for: the plan's own work grows with their square.
 pub const MOST_RUNS: usize = 3000;
-/// A rate from which on it takes so many calls that somebody has to say that they may be made.
-const DEAR: f64 = 0.99;
+/// The most calls where nobody says how many there may be. What takes more than that can fail with them, and not pass.
+pub const DEFAULT_RUNS: usize = 500;
 
 /// Something that is expected of the distribution of a component's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -102,32 +102,8 @@ pub enum DesignError {
     /// An alpha that is none.
     #[error("an alpha is above 0 and at most 0.5; this one is {0}")]
     Alpha(f64),
-    /// It takes many calls, and nobody said that they may be made.
-    #[error("`{key}: {rate}` takes at least {least} calls to show")]
-    Dear {
-        /// The key in the spec.
-        key: &'static str,
-        /// Its value.
-        rate: f64,
-        /// The fewest calls that can show it.
-        least: usize,
-        /// How many would leave room for a few that miss.
-        ample: usize,
-    },
-    /// Fewer calls are allowed than can show it.
-    #[error("at most {runs} calls can't show `{key}: {rate}`: it takes at least {least}")]
-    TooFew {
-        /// The key in the spec.
-        key: &'static str,
-        /// Its value.
-        rate: f64,
-        /// How many are allowed.
-        runs: usize,
-        /// The fewest calls that can show it.
-        least: usize,
-    },
     /// More calls than can be planned for.
-    #[error("at most {MOST_RUNS} calls can be planned for; this takes {0}")]
+    #[error("at most {MOST_RUNS} calls can be planned for; these are {0}")]
     TooMany(usize),
 }
 
@@ -163,7 +139,8 @@ fn least(rate: f64, alpha: f64) -> usize {
 impl Design {
     /// Plans the tests. What is expected and does not hold passes with a chance of at most `alpha`; where everything
     /// holds, something fails with a chance of at most 0.05. `runs` is the most calls; by default each expectation takes
-    /// at most four times as many as it needs where every call is good.
+    /// at most four times as many as it needs where every call is good, and at most [`DEFAULT_RUNS`]. With fewer calls than
+    /// it needs it can fail, and not pass.
     pub fn new(expectations: &[Expectation], alpha: f64, runs: Option<usize>) -> Result<Self, DesignError> {
         if expectations.is_empty() {
             return Err(DesignError::Nothing);
@@ -193,18 +170,7 @@ impl Design {
             if !(rate > 0.0 && rate < 1.0) {
                 return Err(DesignError::Rate { key, value: rate });
             }
-            let least = least(rate, alpha);
-            if least > MOST_RUNS {
-                return Err(DesignError::TooMany(least));
-            }
-            allowed.push(match runs {
-                Some(runs) if runs < least => return Err(DesignError::TooFew { key, rate, runs, least }),
-                Some(runs) => runs,
-                None if rate >= DEAR => {
-                    return Err(DesignError::Dear { key, rate, least, ample: (4 * least).min(MOST_RUNS) });
-                }
-                None => (4 * least).min(MOST_RUNS),
-            });
+            allowed.push(runs.unwrap_or_else(|| least(rate, alpha).saturating_mul(4).min(DEFAULT_RUNS)));
         }
         let longest = allowed.iter().copied().max().unwrap_or(0);
         let tests = expectations.iter().zip(allowed).map(|(expectation, allowed)| {
@@ -222,16 +188,22 @@ impl Design {
         Ok(Self { alpha, beta, tests: tests.collect() })
     }
 
-    /// What is expected, with the fewest calls that can show it and the most that are made for it.
+    /// What is expected, with the fewest calls that can show it and the most that are made for it: where those are fewer,
+    /// it can't pass.
     pub fn plan(&self) -> Vec<(Expectation, usize, usize)> {
         let one = |(expectation, test): &(Expectation, Test)| match test {
-            Test::Rate(plan) => (*expectation, plan.passes.first().copied().unwrap_or(plan.trials), plan.trials),
+            Test::Rate(plan) => (*expectation, self.least(plan), plan.trials),
             Test::Mean { most, trials } => {
                 let Expectation::Cost { usd, .. } = expectation else { unreachable!("a mean is of costs") };
                 (*expectation, Mean::new(*usd, *most).cheapest_end(-self.alpha.ln(), *trials), *trials)
             }
         };
         self.tests.iter().map(one).collect()
+    }
+
+    /// The fewest calls that can show a rate.
+    fn least(&self, plan: &Plan) -> usize {
+        plan.passes.first().copied().unwrap_or_else(|| least(plan.bound, self.alpha))
     }
 
     /// The chance that something passes that does not hold, at most.
@@ -301,6 +273,8 @@ pub struct Finding {
     pub runs: usize,
     /// The most that would have been made for it.
     pub most_runs: usize,
+    /// The fewest that can show a rate, all of them good; where they are more than the most, it can't pass.
+    pub least_runs: usize,
     /// Of those that count, the ones that were not as expected.
     pub misses: Vec<Miss>,
     /// The share that was; of costs the mean, in US dollars. Absent without a call.
@@ -519,6 +493,10 @@ impl Trial {
             decision,
             runs,
             most_runs: test.trials(),
+            least_runs: match test {
+                Test::Rate(plan) => self.design.least(plan),
+                Test::Mean { .. } => 0,
+            },
             misses: state.misses.clone(),
             observed: None,
             interval: None,

@@ -92,11 +92,12 @@ pub(super) async fn call(
             (false, false) => None,
         };
     let rules = args.rules.as_deref().map(|file| rules(&from.join(file))).transpose()?.unwrap_or_default();
-    let opening = Opening { rules, approver, models_only: args.model_only, unrecorded: args.describe };
+    let own = Opening::default();
+    let opening = Opening { rules, approver, models_only: args.model_only, unrecorded: args.describe, ..own };
     let opened = driver::open_components(session, std::slice::from_ref(&args.name), opening, from).await?;
     let Some(known) = opened.harness.describe(&args.name) else {
         let names: Vec<String> = opened.harness.names().into_iter().map(|name| format!("`{name}`")).collect();
-        let error = Error::new(ExitCode::Usage, format!("`{}` is several functions", args.name));
+        let error = Error::new(ExitCode::Usage, format!("no function is called `{}`", args.name));
         return Err(error.hint(format!("call one of {}", names.join(", "))));
     };
     if args.describe {
@@ -275,11 +276,12 @@ fn recorded(session: &Session, named: &str, component: &str) -> Result<(Value, O
 
 /// Rules from a file: a list, as YAML or JSON.
 pub(super) fn rules(file: &Path) -> Result<Vec<Rule>, Error> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Error::new(ExitCode::Usage, format!("failed to read `{}`", file.display())).cause(error))?;
-    spec::parse_rules(&text).map_err(|message| {
-        let error = Error::new(ExitCode::Usage, format!("`{}` holds no rules: {message}", file.display()));
-        error.hint(
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file)
+        .map_err(|error| Error::new(ExitCode::Usage, format!("failed to read `{name}`")).cause(error))?;
+    spec::parse_rules(&name, &bytes).map_err(|mistakes| {
+        let error = Error { exit: ExitCode::Usage, ..Error::spec(vec![mistakes]) };
+        Error { message: format!("`{name}` holds no rules"), ..error }.hint(
             "a list of `{component: pay_*, caller: agent, arguments: {/amount: 100}, then: ask}`; docs/harness.md",
         )
     })

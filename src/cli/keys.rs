@@ -73,16 +73,6 @@ fn key(typed: &[u8]) -> Option<char> {
     found.filter(|key| (' '..='~').contains(key) || *key == '\r' || *key == '\n')
 }
 
-/// How many columns the terminal has.
-pub(super) fn width() -> usize {
-    let mut size = MaybeUninit::<libc::winsize>::zeroed();
-    // SAFETY: the call writes a `winsize` where it is told to, or nothing.
-    let result = unsafe { libc::ioctl(io::stdout().as_raw_fd(), libc::TIOCGWINSZ, size.as_mut_ptr()) };
-    // SAFETY: all zeroes is a `winsize`, too.
-    let columns = unsafe { size.assume_init() }.ws_col;
-    if result == 0 && columns > 0 { usize::from(columns) } else { 80 }
-}
-
 /// Opens a file in the user's editor and waits for its end; whether it ended well.
 ///
 /// `system` is what other programs do: the shell understands `code --wait`, and Ctrl-C is the editor's while it runs.

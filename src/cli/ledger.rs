@@ -61,6 +61,7 @@ fn stats(by: StatsBy, rows: &[Spending], output: &Output) {
                 "passed": row.passed, "prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens,
                 "usd": row.usd_micros as f64 / 1e6, "unpriced": row.unpriced, "untold": row.untold,
                 "untold_tokens": row.untold_tokens, "untold_usd": row.untold_usd_micros as f64 / 1e6,
+                "calls": row.calls, "calls_tokens": row.calls_tokens, "calls_usd": row.calls_usd_micros as f64 / 1e6,
             });
             if !head.is_empty() {
                 line[head] = row.of.clone().into();
@@ -69,8 +70,9 @@ fn stats(by: StatsBy, rows: &[Spending], output: &Output) {
         }
         return;
     }
-    let mut table =
-        vec![[head, "model", "samples", "pass rate", "prompt", "generated", "usd", "untold"].map(str::to_owned)];
+    let mut table = vec![
+        [head, "model", "samples", "pass rate", "prompt", "generated", "usd", "untold", "calls"].map(str::to_owned),
+    ];
     table.extend(rows.iter().map(row));
     Output::data(&printable(&columns(&table, 2, usize::from(head.is_empty()))));
     if rows.iter().any(|row| row.untold > 0) {
@@ -78,6 +80,9 @@ fn stats(by: StatsBy, rows: &[Spending], output: &Output) {
             "untold: requests that were cut off or broke down, and of which nobody told what they took; they count as \
              the most that they could take (docs/budget.md)",
         );
+    }
+    if rows.iter().any(|row| row.calls > 0) {
+        Output::note("calls: requests of components, with what they took; `llmc trace` shows the calls themselves");
     }
 }
 
@@ -98,7 +103,7 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]], words: usize, skippe
     text
 }
 
-fn row(row: &Spending) -> [String; 8] {
+fn row(row: &Spending) -> [String; 9] {
     let rate = match row.judged {
         0 => "-".to_owned(),
         judged => format!("{:.0}%", row.passed as f64 / judged as f64 * 100.0),
@@ -108,11 +113,9 @@ fn row(row: &Spending) -> [String; 8] {
         0 => format!("{:.4}", row.usd_micros as f64 / 1e6),
         unpriced => format!("{:.4} and {unpriced} unknown", row.usd_micros as f64 / 1e6),
     };
-    let untold = match row.untold {
+    let took = |count: u64, tokens: u64, micros: u64| match count {
         0 => "-".to_owned(),
-        untold => {
-            format!("{untold}: {} tokens, {:.4} usd", row.untold_tokens, row.untold_usd_micros as f64 / 1e6)
-        }
+        count => format!("{count}: {tokens} tokens, {:.4} usd", micros as f64 / 1e6),
     };
     [
         row.of.clone(),
@@ -122,7 +125,8 @@ fn row(row: &Spending) -> [String; 8] {
         row.prompt_tokens.to_string(),
         row.completion_tokens.to_string(),
         usd,
-        untold,
+        took(row.untold, row.untold_tokens, row.untold_usd_micros),
+        took(row.calls, row.calls_tokens, row.calls_usd_micros),
     ]
 }
 

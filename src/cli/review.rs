@@ -11,11 +11,13 @@ use crate::error::{Error, ExitCode};
 use crate::event::{Behaves, Differing, Event, Origin, Proposed};
 use crate::proposal::{self, Proposal};
 use crate::provenance::Fixer;
-use crate::report::{self, Style, count, printable};
+use crate::report::{self, Style, count, printable, terminal_width};
 use crate::workspace::paths;
 
 /// Lines of a difference that are shown before more is asked for.
 const SHOWN: usize = 80;
+/// How wide a terminal is taken to be that does not say.
+const WIDTH: usize = 80;
 
 /// New samples for what is up to date.
 pub(super) async fn regen(
@@ -243,7 +245,7 @@ impl Screen<'_> {
     fn show(&self, session: &Session, waiting: &Waiting) {
         let (number, of) = self.place;
         let title = format!("── {} ({number} of {of}) ", self.name);
-        let width = keys::width().clamp(20, 100);
+        let width = terminal_width().unwrap_or(WIDTH).clamp(20, 100);
         let rule = "─".repeat(width.saturating_sub(title.chars().count()));
         let mut text = format!("\n{}{rule}\n", printable(&title));
         match &waiting.proposal {
@@ -263,7 +265,7 @@ impl Screen<'_> {
     fn difference(&self, session: &Session, proposal: &Proposal, most: usize) -> String {
         let path = paths::code(self.name);
         let before = std::fs::read(session.workspace.path(&path)).map(|code| proposal::unmarked(&code)).ok();
-        let style = Style { color: self.output.color_data, width: Some(keys::width()) };
+        let style = Style { color: self.output.color_data, width: terminal_width().or(Some(WIDTH)) };
         let (old, new) = (("artifact".to_owned(), before), ("proposal".to_owned(), Some(proposal.code())));
         let changed = report::code_difference(&path, old, new, style);
         let all = changed.lines().count();

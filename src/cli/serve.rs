@@ -30,6 +30,7 @@ Examples:
   llmc serve --mcp                             for an MCP client that starts it: command `llmc`, arguments `serve --mcp`
   llmc -C ~/tickets serve --mcp                the workspace in that folder
   llmc serve --listen 127.0.0.1:8080 --token-file ~/.llmc-token
+  llmc serve --max-usd 2                       asks no model any more once $2 are spent
 
 Over HTTP: GET /v1/components lists, POST /v1/components/NAME calls with the body as input, /mcp takes MCP clients. A token
 is needed, made up and printed unless --token-file or LLMC_SERVE_TOKEN gives one. The connection is not encrypted: to be
@@ -70,12 +71,18 @@ pub(crate) struct ServeArgs {
     /// The longest that a call may take
     #[arg(long, value_name = "SECONDS", default_value = "600")]
     timeout: NonZeroU32,
-    /// The most that a call may cost, in US dollars, beside its component's own budget
+    /// The most that all calls may cost together as long as it serves, in US dollars
     #[arg(long, value_name = "USD", value_parser = super::call::positive)]
     max_usd: Option<f64>,
-    /// The most tokens that a call may take
+    /// The most tokens that all calls may take together
     #[arg(long, value_name = "N")]
     max_tokens: Option<u64>,
+    /// The most that one call may cost, beside its component's own budget
+    #[arg(long, value_name = "USD", value_parser = super::call::positive)]
+    max_usd_per_call: Option<f64>,
+    /// The most tokens that one call may take
+    #[arg(long, value_name = "N")]
+    max_tokens_per_call: Option<u64>,
     /// Read more rules on who may call what from this file (YAML or JSON)
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -106,7 +113,8 @@ async fn open(cli: &Cli, args: &ServeArgs, output: &Output) -> Result<(Opened, I
     let mut session = session(cli, output, Some(&args.asking.whole()))?;
     let from = directory(&cli.global)?;
     let rules = args.rules.as_deref().map(|file| super::call::rules(&from.join(file))).transpose()?;
-    let opening = Opening { rules: rules.unwrap_or_default(), ..Opening::default() };
+    let total = Budget { calls: None, tokens: args.max_tokens, usd: args.max_usd };
+    let opening = Opening { rules: rules.unwrap_or_default(), total, ..Opening::default() };
     let opened = driver::open_components(&mut session, &args.names, opening, &from).await?;
     if opened.harness.names().is_empty() {
         return Err(Error::new(ExitCode::Usage, "this workspace has no components").hint(
@@ -122,7 +130,7 @@ fn served(harness: Harness, args: &ServeArgs) -> Result<Served, Error> {
         call: Duration::from_secs(u64::from(args.timeout.get())),
         ..Limits::default()
     };
-    let budget = Budget { calls: None, tokens: args.max_tokens, usd: args.max_usd };
+    let budget = Budget { calls: None, tokens: args.max_tokens_per_call, usd: args.max_usd_per_call };
     Served::new(harness, &args.names, limits)
         .map(|served| served.with_run(RunOptions { budget, ..RunOptions::default() }))
         .map_err(|error| Error::new(ExitCode::Usage, error.to_string()))

@@ -11,12 +11,13 @@ use serde_json::Value;
 use super::args::{MessageFormat, SamplingArgs};
 use super::call::{positive, rules};
 use super::{Output, directory, session};
-use crate::certify::{Expectation, Finding, IN_TIME, Verdict};
+use crate::certify::{Expectation, Finding, IN_TIME, MOST_RUNS, Verdict};
 use crate::driver::{self, DRIFT, Opening, Planned, TestRun, Testing};
 use crate::error::{Error, ExitCode};
 use crate::harness::{Approver, Budget, Question, Reply};
+use crate::ledger::MeanCall;
 use crate::report::ci::{Outcome, TestCase, junit_tests};
-use crate::report::{count, one_line, printable};
+use crate::report::{Verbosity, count, one_line, printable};
 use crate::stats::Decision;
 use crate::trial::Case;
 
@@ -30,7 +31,7 @@ const SHOWN: usize = 100;
 #[command(after_help = "Examples:
   llmc test ticket_class                        does it keep what its spec expects of it?
   llmc test ticket_class --list                 what would be asked, and how often at most
-  llmc test ticket_class --max-runs 400         a rate of 0.99 takes many calls
+  llmc test ticket_class --max-runs 3000        a rate of 0.999 takes that many calls
   llmc test ticket_class --cases labelled.jsonl other cases: JSON lines with `input` and `output`
   llmc test ticket_class --message-format junit for CI
 
@@ -39,7 +40,7 @@ pub(crate) struct TestArgs {
     /// The component, by its spec's name or file
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// The most calls that count [default: as many as each expectation may need]
+    /// The most calls that count [default: four times as many as it takes when all are good, and at most 500]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_runs: Option<u16>,
     /// How likely something may pass that does not hold
@@ -90,7 +91,8 @@ pub(super) async fn test(cli: &super::Cli, args: &TestArgs, output: &Output) -> 
     };
     if args.list {
         let spec = driver::component_spec(&session, &args.name, &from)?;
-        list(&driver::plan_test(&spec, &asked)?, output);
+        let usual = driver::usual_call(&session, &spec.name)?;
+        list(&driver::plan_test(&spec, &asked)?, usual.as_ref(), output);
         return Ok(ExitCode::Done);
     }
     let rules = args.rules.as_deref().map(|file| rules(&from.join(file))).transpose()?.unwrap_or_default();
@@ -99,9 +101,16 @@ pub(super) async fn test(cli: &super::Cli, args: &TestArgs, output: &Output) -> 
         // Many calls at once are no place for questions: what would be asked is denied, and that is told.
         false => None,
     };
-    let opening = Opening { rules, approver, models_only: args.model_only, unrecorded: false };
+    let opening = Opening { rules, approver, models_only: args.model_only, ..Opening::default() };
     let subject = driver::subject(&mut session, &args.name, opening, &from).await?;
-    let run = driver::test(&mut session, &subject, &asked).await?;
+    let planned = driver::plan_test(&subject.spec, &asked)?;
+    let usual = driver::usual_call(&session, &planned.name)?;
+    if output.is_json() {
+        Output::json_line(plan(&planned, usual.as_ref()));
+    } else if output.verbosity != Verbosity::Quiet {
+        Output::note(&printable(&estimate(&planned, usual.as_ref())));
+    }
+    let run = driver::test(&mut session, &subject, planned, &asked).await?;
     match output.format {
         // The event told it.
         MessageFormat::Json => {}
@@ -129,7 +138,59 @@ fn read(path: &Path, named: &str) -> Result<Vec<Case>, Error> {
     Ok(cases)
 }
 
-fn list(planned: &Planned, output: &Output) {
+/// The fewest calls that can show all that is expected, and the most that are made for it.
+fn calls(planned: &Planned) -> (usize, usize) {
+    let most = planned.expectations.iter().map(|(_, _, most)| *most).max().unwrap_or(0);
+    let least = planned.expectations.iter().map(|(_, least, _)| *least).max().unwrap_or(0);
+    (least.min(most), most)
+}
+
+/// What a test is going to take, as JSON.
+fn plan(planned: &Planned, usual: Option<&MeanCall>) -> Value {
+    let (least, most) = calls(planned);
+    serde_json::json!({
+        "event": "planned", "spec": planned.name, "least": least, "most": most, "tokens_per_call": usual.map(|one| one.tokens),
+        "usd_per_call": usual.map(|one| one.usd), "of": usual.map_or(0, |one| one.calls),
+    })
+}
+
+/// The same for people, and what can't be shown with so many calls.
+fn estimate(planned: &Planned, usual: Option<&MeanCall>) -> String {
+    let (least, most) = calls(planned);
+    let mut text = match least == most {
+        true => format!("{} at most", count(most, "call")),
+        false => format!("{least} to {most} calls"),
+    };
+    text.push_str(", fewer where it fails");
+    if let Some(usual) = usual {
+        let (low, high) = (usual.tokens * least as f64, usual.tokens * most as f64);
+        let _ = write!(text, "; about {low:.0} to {high:.0} tokens");
+        if usual.usd > 0.0 {
+            let _ = write!(text, ", ${:.4} to ${:.4}", usual.usd * least as f64, usual.usd * most as f64);
+        }
+        let _ = write!(text, ", as the last {} took", count(usual.calls as usize, "recorded call"));
+    }
+    for (expectation, least, most) in &planned.expectations {
+        if least > most {
+            let _ = write!(
+                text,
+                "\n`{expectation}` takes {least} calls at least: with {most} it can fail, and not pass{}",
+                enough(*least)
+            );
+        }
+    }
+    text
+}
+
+/// How so many calls are allowed, where they can be.
+fn enough(least: usize) -> String {
+    match least <= MOST_RUNS {
+        true => format!(" (`--max-runs {least}`)"),
+        false => format!("; more than {MOST_RUNS} can't be planned for"),
+    }
+}
+
+fn list(planned: &Planned, usual: Option<&MeanCall>, output: &Output) {
     if output.is_json() {
         for (expectation, least, most) in &planned.expectations {
             Output::json_line(serde_json::json!({
@@ -149,6 +210,7 @@ fn list(planned: &Planned, output: &Output) {
         let _ = writeln!(text, "  right is what {}", one_line(judge));
     }
     Output::data(&printable(&text));
+    Output::note(&printable(&estimate(planned, usual)));
 }
 
 /// What a test came to, for people.
@@ -233,8 +295,16 @@ fn sentence(finding: &Finding) -> String {
             let chance = finding.chance.unwrap_or(1.0);
             let _ = write!(text, "; were it {wanted}, so few would come up with a chance of {}", small(chance));
         }
+        Decision::Inconclusive if finding.least_runs > finding.most_runs => {
+            let least = finding.least_runs;
+            let _ = write!(text, "; it takes {least} calls at least to show{}", enough(least));
+        }
         Decision::Inconclusive if runs == finding.most_runs => {
             text.push_str("; too near to what is expected for so many calls");
+            let more = runs.saturating_mul(4).min(MOST_RUNS);
+            if more > runs {
+                let _ = write!(text, " (`--max-runs {more}` allows more)");
+            }
         }
         Decision::Open => text.push_str("; the test ended, since another expectation failed"),
         _ => {}

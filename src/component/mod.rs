@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::digest::sha256;
 use crate::harness::{self, About, Answer, CallError, Class, Component, Context, Handling, Outcome, Rule, Side};
 use crate::model::price::Prices;
+use crate::model::purse::Purse;
 use crate::model::{Model, Parameters};
 use crate::prompt::{PromptError, Templates};
 use crate::spec::{ComponentSpec, Sampling};
@@ -45,21 +46,8 @@ pub struct Parts {
     pub templates: Arc<Templates>,
     /// How to sample where the spec does not say: the settings, resolved.
     pub sampling: Sampling,
-    /// Who sees what a tool did wrong.
-    pub tool_errors: ToolErrors,
-}
-
-/// Who sees the error of a tool that the model called.
-///
-/// Whatever this says, a call that was denied, cancelled or too deep, and one that found no budget left, ends the
-/// component's own call: no model is told how to get around a limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ToolErrors {
-    /// The model: it may call again, call another, or answer without.
-    #[default]
-    Model,
-    /// The component's caller.
-    Caller,
+    /// Keeps the caps on more than one call, if there are any: each request is put aside for there, too.
+    pub purse: Option<Arc<dyn Purse>>,
 }
 
 /// Why a component can't be made of a spec.
@@ -230,6 +218,7 @@ fn digest(spec: &ComponentSpec, parts: &Parts, parameters: &Parameters, seed: Op
         "output": spec.output.to_json(),
         "examples": shown,
         "tools": spec.tools,
+        "tool_errors": spec.tool_errors,
         "temperature": parameters.temperature,
         "top_p": parameters.top_p,
         "max_tokens": parameters.max_tokens,

@@ -1,16 +1,17 @@
-//! What a call's requests may take: put aside from the run's budget and from the component's own before each is sent,
-//! those that a provider sends again included.
+//! What a call's requests may take: put aside from the run's budget, from the component's own and from what all calls may
+//! take together, before each is sent, those that a provider sends again included.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::Parts;
 use crate::harness::{Aside, CallError, Class, Context, Usage};
 use crate::model::price::Prices;
 use crate::model::purse::{Most, Purse};
 use crate::model::{BoxFuture, Completion, Identity, ModelError};
-use crate::spec::Budget;
+use crate::spec::{Budget, ComponentSpec};
 
 /// The purse of one call.
 pub(super) struct CallPurse {
@@ -18,6 +19,8 @@ pub(super) struct CallPurse {
     component: String,
     caps: Budget,
     prices: Prices,
+    /// What keeps the caps on more than this call.
+    shared: Option<Arc<dyn Purse>>,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
@@ -38,15 +41,18 @@ struct Open {
     aside: Aside,
     most: Usage,
     model: Identity,
+    /// What is put aside there, too.
+    shared: Option<i64>,
 }
 
 impl CallPurse {
-    pub(super) fn new(ctx: &Context, component: &str, caps: &Budget, prices: &Prices) -> Self {
+    pub(super) fn new(ctx: &Context, spec: &ComponentSpec, parts: &Parts) -> Self {
         Self {
             ctx: ctx.clone(),
-            component: component.to_owned(),
-            caps: caps.clone(),
-            prices: prices.clone(),
+            component: spec.name.clone(),
+            caps: spec.budget.clone(),
+            prices: parts.prices.clone(),
+            shared: parts.purse.clone(),
             state: Mutex::default(),
             changed: watch::Sender::new(()),
         }
@@ -71,7 +77,7 @@ impl CallPurse {
         CallError::new(&self.component, Class::Budget, message)
     }
 
-    fn put(&self, model: &Identity, most: &Most) -> Result<i64, CallError> {
+    fn put(&self, model: &Identity, most: &Most, shared: Option<i64>) -> Result<i64, CallError> {
         let run = self.ctx.budget();
         let usd_capped = run.usd.is_some() || self.caps.usd.is_some();
         let tokens_capped = run.tokens.is_some() || self.caps.tokens.is_some();
@@ -115,13 +121,14 @@ impl CallPurse {
         state.last += 1;
         state.sent += 1;
         let ticket = state.last;
-        state.open.insert(ticket, Open { aside, most, model: model.clone() });
+        state.open.insert(ticket, Open { aside, most, model: model.clone(), shared });
         Ok(ticket)
     }
 
-    fn settle(&self, ticket: i64, took: impl FnOnce(&Identity, Usage) -> Usage) {
+    /// Settles a request; the shared purse and its ticket, where that has to be told, too.
+    fn settle(&self, ticket: i64, took: impl FnOnce(&Identity, Usage) -> Usage) -> Option<(&Arc<dyn Purse>, i64)> {
         let mut state = self.state();
-        let Some(Open { aside, most, model }) = state.open.remove(&ticket) else { return };
+        let Open { aside, most, model, shared } = state.open.remove(&ticket)?;
         let took = took(&model, most);
         let spent = &mut state.spent;
         spent.prompt_tokens = spent.prompt_tokens.saturating_sub(most.prompt_tokens);
@@ -132,27 +139,50 @@ impl CallPurse {
         drop(state);
         self.ctx.took(aside, took);
         self.changed.send_replace(());
+        self.shared.as_ref().zip(shared)
     }
 }
 
 impl Purse for CallPurse {
     fn put_aside<'a>(&'a self, model: &'a Identity, most: &'a Most) -> BoxFuture<'a, Result<Option<i64>, ModelError>> {
         Box::pin(async move {
-            self.put(model, most).map(Some).map_err(|error| {
-                // Told in full by whoever asked; this only ends the request.
+            // Told in full by whoever asked; this only ends the request.
+            let refused = |error: CallError| {
                 let unsent = ModelError::Settings(error.message.clone());
                 self.state().refused = Some(error);
                 unsent
+            };
+            // First what may have to wait: whoever is dropped while it does has put nothing aside here.
+            let shared = match &self.shared {
+                None => None,
+                Some(purse) => match purse.put_aside(model, most).await {
+                    Ok(Some(ticket)) => Some(ticket),
+                    Ok(None) => return Ok(None),
+                    Err(ModelError::Unrecorded(why)) => {
+                        let message = format!(
+                            "what the call takes can't be written to the ledger, so that it is not made: {why}"
+                        );
+                        return Err(refused(CallError::new(&self.component, Class::Record, message)));
+                    }
+                    Err(error) => return Err(refused(self.refuse(error.to_string()))),
+                },
+            };
+            self.put(model, most, shared).map(Some).map_err(|error| {
+                if let (Some(purse), Some(ticket)) = (&self.shared, shared) {
+                    purse.give_back(ticket);
+                }
+                refused(error)
             })
         })
     }
 
     fn changes(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
+        // Nothing has to wait for what this call puts aside itself.
+        self.shared.as_ref().map_or_else(|| self.changed.subscribe(), |purse| purse.changes())
     }
 
     fn bill(&self, ticket: i64, completion: &mut Completion) {
-        self.settle(ticket, |model, most| {
+        let shared = self.settle(ticket, |model, most| {
             let mut took = Usage {
                 prompt_tokens: completion.prompt_tokens as u64,
                 completion_tokens: completion.completion_tokens as u64,
@@ -169,14 +199,21 @@ impl Purse for CallPurse {
             }
             took
         });
+        if let Some((purse, ticket)) = shared {
+            purse.bill(ticket, completion);
+        }
     }
 
     fn give_back(&self, ticket: i64) {
-        self.settle(ticket, |_, _| Usage::default());
+        if let Some((purse, ticket)) = self.settle(ticket, |_, _| Usage::default()) {
+            purse.give_back(ticket);
+        }
     }
 
     fn keep(&self, ticket: i64) {
-        self.settle(ticket, |_, most| most);
+        if let Some((purse, ticket)) = self.settle(ticket, |_, most| most) {
+            purse.keep(ticket);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::model::{Tool, structure};
 use crate::prompt::ToolLine;
 use crate::schema::{Field, Kind, Schema};
 
-use super::ToolErrors;
+use crate::spec::ToolErrors;
 
 /// More of what a tool gives is not told to the model, in bytes.
 const LONGEST_RESULT: usize = 32 << 10;

@@ -6,18 +6,21 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::purse::{Caps, OfCalls, Purse};
 use super::specs::{Found, load};
-use super::{Loaded, LoadedComponent, Session};
+use super::{Loaded, LoadedComponent, Session, tell};
 use crate::certify::Certificate;
-use crate::component::{self, ModelComponent, Parts, ToolErrors};
+use crate::component::{self, ModelComponent, Parts};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
+use crate::event::Event;
 use crate::harness::{
-    About, Approver, Audit, BoxFuture, CallError, Class, Component, Context, Decision, Harness, Outcome, Rule, Side,
+    About, Approver, Audit, BoxFuture, Budget, Builder, CallError, Class, Component, Context, Decision, Harness,
+    Outcome, Rule, Side,
 };
 use crate::ledger::{Filter, Keeper};
 use crate::prompt::Templates;
-use crate::register;
+use crate::register::{self, Callable};
 use crate::spec::{ComponentSpec, Dependency};
 use crate::validate::{Artifacts, Called, Worker};
 use crate::workspace::paths;
@@ -25,6 +28,8 @@ use crate::workspace::paths;
 /// How a workspace's harness is made.
 #[derive(Default)]
 pub struct Opening {
+    /// What else is in it: components, rules, recorders of one's own.
+    pub builder: Builder,
     /// More rules on who may call what, beside those of the specs.
     pub rules: Vec<Rule>,
     /// Who is asked where a rule says so.
@@ -33,6 +38,9 @@ pub struct Opening {
     pub unrecorded: bool,
     /// Whether components are answered by their models alone, whatever code there is.
     pub models_only: bool,
+    /// What all calls may take together, in tokens and US dollars, as long as the harness is there: the flags
+    /// `--max-tokens` and `--max-usd`. What the settings say of a day holds whatever this is.
+    pub total: Budget,
 }
 
 /// A workspace's harness.
@@ -42,6 +50,7 @@ pub struct Opened {
     /// The components in it, by name.
     pub components: BTreeMap<String, Arc<ComponentSpec>>,
     keeper: Option<Arc<Keeper>>,
+    purse: Arc<Purse>,
 }
 
 impl Opened {
@@ -50,6 +59,7 @@ impl Opened {
     /// # Errors
     /// Those of the ledger.
     pub fn flush(&self) -> Result<(), Error> {
+        self.purse.flush();
         Ok(self.keeper.as_ref().map_or(Ok(()), |keeper| keeper.flush())?)
     }
 }
@@ -71,13 +81,14 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
         let error = Error::new(ExitCode::Spec, "a spec that is needed has mistakes");
         return Err(Error { mistakes, ..error });
     }
-    let mut builder = Harness::builder();
+    let mut builder = opening.builder;
     let code = committed(session, &found, &wanted)?;
     let worker = match code.callable.is_empty() {
         true => None,
         false => Some(workers(session, code.artifacts).await?),
     };
     let code = code.callable;
+    let purse = Arc::new(purse(session, &opening.total, opening.unrecorded)?);
     let mut components = BTreeMap::new();
     let templates = Arc::new(Templates::load(Some(&session.workspace.templates()))?);
     for LoadedComponent { spec, .. } in found.components.iter().filter(|one| wanted.contains(&one.spec.name)) {
@@ -89,7 +100,7 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
             prices,
             templates: templates.clone(),
             sampling: session.options.sampling_of(&spec.sampling),
-            tool_errors: ToolErrors::default(),
+            purse: Some(Arc::new(OfCalls::new(&purse, &spec.name))),
         };
         let model = ModelComponent::new((**spec).clone(), parts)
             .map_err(|error| Error::new(ExitCode::Spec, error.to_string()))?;
@@ -138,7 +149,8 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
             return Err(not_callable(session, name));
         }
     }
-    builder.rules(opening.rules);
+    unmet(session, &found);
+    builder.rules(session.options.approvals().cloned()).rules(opening.rules);
     if let Some(approver) = opening.approver {
         builder.shared_approver(approver);
     }
@@ -151,7 +163,34 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
         }
     };
     let harness = builder.build().map_err(|error| Error::new(ExitCode::Spec, error.to_string()))?;
-    Ok(Opened { harness, components, keeper })
+    Ok(Opened { harness, components, keeper, purse })
+}
+
+/// What keeps the caps on all calls together, and tells the ledger what they take: builds spend of the same day.
+fn purse(session: &mut Session, total: &Budget, unrecorded: bool) -> Result<Purse, Error> {
+    let caps = Caps::of_calls(total.tokens, total.usd, session.options.day());
+    // Without records there is nothing to pay for: a day's cap then lets nothing through.
+    let ledger = if unrecorded { None } else { Some(session.ledger()?) };
+    let teller = session.tell.clone();
+    let note = move |note| tell(&teller, Event::Warning(note));
+    Ok(Purse::of_calls(caps, session.options.prices(), ledger, note))
+}
+
+/// Tells of rules in llmc.yaml that hold for nothing there is: what they deny may be open under another name.
+fn unmet(session: &Session, found: &Found) {
+    let functions = found.functions.iter().map(|one| one.spec.name.as_str());
+    let mistakes = found.mistakes.iter().map(|one| stem(&one.path));
+    let components = found.components.iter().map(|one| one.spec.name.as_str());
+    let known: BTreeSet<&str> = functions.chain(mistakes).chain(components).collect();
+    for rule in &session.options.workspace.approvals {
+        let Some(pattern) = rule.component.as_deref().filter(|pattern| !pattern.contains('*')) else { continue };
+        if !known.contains(pattern.split('.').next().unwrap_or(pattern)) {
+            let near = known.iter().find(|other| strsim::jaro_winkler(other, pattern) > 0.8);
+            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let text = format!("`approvals` in llmc.yaml has a rule for `{pattern}`, and nothing is called that{hint}");
+            session.tell(Event::Warning(text));
+        }
+    }
 }
 
 /// Compiles code, and makes it ready to be called.
@@ -289,7 +328,7 @@ fn committed(session: &Session, found: &Found, wanted: &BTreeSet<String>) -> Res
     root.push_str(&register::write(&known));
     files.push(("lib.rs".to_owned(), root));
     let callable = read.iter().filter(|(name, ..)| wanted.contains(name)).flat_map(|(name, digest, callable)| {
-        let functions = callable.entries.iter().map(|entry| callable.name(name, &entry.function));
+        let functions = callable.entries.iter().map(|entry| Callable::name(name, &entry.function));
         functions.map(|name| Registered { name, digest: digest.clone() })
     });
     Ok(Code { callable: callable.collect(), artifacts: Artifacts { files, dependencies, forbid_unsafe } })

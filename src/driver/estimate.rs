@@ -173,10 +173,10 @@ fn caps(caps: &Caps) -> Vec<String> {
     let tokens = |name: &str, cap: Option<u64>| cap.map(|cap| format!("{name} is {cap}"));
     let usd = |name: &str, cap: Option<u64>| cap.map(|cap| format!("{name} is {}", dollars(cap)));
     let all = [
-        tokens("budget.tokens", caps.tokens),
-        usd("budget.usd", caps.usd),
-        tokens("budget.tokens_per_day", caps.day_tokens),
-        usd("budget.usd_per_day", caps.day_usd),
+        tokens(caps.names[0], caps.tokens),
+        usd(caps.names[1], caps.usd),
+        tokens(caps.names[2], caps.day_tokens),
+        usd(caps.names[3], caps.day_usd),
     ];
     all.into_iter().flatten().collect()
 }

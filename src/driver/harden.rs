@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::freeze::{self, FileText};
 use crate::harness::{Crossing, Side};
 use crate::ledger::{Ending, Filter, Ledger, Phase};
-use crate::register;
+use crate::register::{self, Callable};
 use crate::repo::{Repo, message};
 use crate::schema::same;
 use crate::spec::{self, ComponentSpec, Dependency, Spec};
@@ -158,6 +158,11 @@ pub async fn harden(session: &mut Session, name: &str, asked: &Hardening, from: 
         .collect::<Option<_>>()
         .unwrap_or_default();
     if bodies.is_empty() {
+        if let Some(cap) = &samples.spent {
+            let drawn = samples.list.len();
+            let error = Error::new(ExitCode::Budget, format!("`{name}`: {cap}; none of {drawn} programs compiles"));
+            return Err(error.hint("raise it in llmc.yaml, or wait for the next day where it is a day's"));
+        }
         return Ok(hardened);
     }
     let worker = together(session, spec, &one.path, &bodies).await?;
@@ -165,7 +170,7 @@ pub async fn harden(session: &mut Session, name: &str, asked: &Hardening, from: 
     for number in 0..bodies.len() {
         let (mut agreed, mut wrong) = (0, 0);
         for (input, output) in &modal {
-            match worker.call(&module(number), input.clone()).await? {
+            match worker.call(&registered(number, &spec.name), input.clone()).await? {
                 Called::Answer(value) if same(&value, output) => agreed += 1,
                 Called::Abstained => {}
                 _ => wrong += 1,
@@ -186,7 +191,7 @@ pub async fn harden(session: &mut Session, name: &str, asked: &Hardening, from: 
     let mut scored = Vec::new();
     for place in &cases {
         let trace = &traces[*place];
-        scored.push(match worker.call(&module(number), trace.input.clone()).await? {
+        scored.push(match worker.call(&registered(number, &spec.name), trace.input.clone()).await? {
             Called::Answer(value) => Scored { confidence: 1.0, agrees: same(&value, &trace.output) },
             Called::Abstained => Scored { confidence: f64::NAN, agrees: false },
             _ => Scored { confidence: 1.0, agrees: false },
@@ -394,7 +399,12 @@ fn module(number: usize) -> String {
     format!("k{number}")
 }
 
-/// All candidates as one crate that answers calls, each by the name of its module.
+/// What the function of a candidate is called by.
+fn registered(number: usize, component: &str) -> String {
+    Callable::name(&module(number), component)
+}
+
+/// All candidates as one crate that answers calls.
 async fn together(
     session: &mut Session,
     spec: &ComponentSpec,

@@ -65,7 +65,9 @@ pub use specs::{Found, Loaded, LoadedComponent, check, load, load_specs, render_
 pub use strength::{Fate, Share, Strength, Tried, Trying, strength};
 pub use structure::Structure;
 pub use suggest::{Added, Adding, Beside, Judge, Opinion, Put, Rival, Suggestion};
-pub use test::{DRIFT, Earlier, Planned, Subject, TestRun, Testing, component_spec, plan_test, subject, test};
+pub use test::{
+    DRIFT, Earlier, Planned, Subject, TestRun, Testing, component_spec, plan_test, subject, test, usual_call,
+};
 pub use validate::{Judging, validate};
 pub use verify::{Replayed, replay, verify};
 

@@ -1,7 +1,7 @@
-//! The caps of a build and of a day: what a request can take at most is put aside before it is sent, and nothing is
+//! The caps of a build, of all calls of components, and of a day: what a request can take at most is put aside before it is sent, and nothing is
 //! sent that does not fit.
 //!
-//! The build's own count is here, the day's in the ledger, where every process of the workspace sees it. One thread
+//! The own count of a build, or of all calls, is here, the day's in the ledger, where every process of the workspace sees it. One thread
 //! writes there, for all that ask together at the price of one.
 
 use std::collections::HashMap;
@@ -15,32 +15,59 @@ use crate::ledger::{Ledger, LedgerError, Put, Taken};
 use crate::model::price::Prices;
 use crate::model::purse::{self, Cost, Most, Paid};
 use crate::model::{BoxFuture, Completion, Identity, ModelError};
-use crate::options::Plan;
+use crate::options::{Day, Plan};
+use crate::spec::Whose;
 
 /// Caps, in tokens and in millionths of a US dollar.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
-    /// Tokens of the build, those of prompts included.
+    /// Tokens of the build or of all calls, those of prompts included.
     pub tokens: Option<u64>,
-    /// Money of the build.
+    /// Money of the build or of all calls.
     pub usd: Option<u64>,
-    /// Tokens of all builds of the workspace on one day.
+    /// Tokens of the whole workspace on one day.
     pub day_tokens: Option<u64>,
-    /// Money of all builds of the workspace on one day.
+    /// Money of the whole workspace on one day.
     pub day_usd: Option<u64>,
+    /// What they are called where they stand, in this order.
+    pub names: [&'static str; 4],
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        let names = ["budget.tokens", "budget.usd", "budget.tokens_per_day", "budget.usd_per_day"];
+        Self { tokens: None, usd: None, day_tokens: None, day_usd: None, names }
+    }
 }
 
 impl Caps {
     /// Those of a plan.
     pub fn of(plan: &Plan) -> Self {
-        // Downwards: a cap is never more than it says. What is a whole millionth stays one.
-        let micros = |usd: f64| (usd * 1e6 + 1e-3).floor() as u64;
-        Self {
-            tokens: plan.budget.tokens,
-            usd: plan.budget.usd.map(micros),
-            day_tokens: plan.day.tokens,
-            day_usd: plan.day.usd.map(micros),
+        let caps = Self { tokens: plan.budget.tokens, usd: plan.budget.usd.map(micros), ..Self::default() };
+        caps.on(plan.day)
+    }
+
+    /// Those of all calls of components together, as flags say them.
+    pub fn of_calls(tokens: Option<u64>, usd: Option<f64>, day: Day) -> Self {
+        let mut caps = Self { tokens, usd: usd.map(micros), ..Self::default() };
+        caps.names[..2].copy_from_slice(&["--max-tokens", "--max-usd"]);
+        caps.on(day)
+    }
+
+    fn on(mut self, day: Day) -> Self {
+        if let Some((tokens, whose)) = day.tokens {
+            self.day_tokens = Some(tokens);
+            if whose == Whose::User {
+                self.names[2] = "budget.tokens_per_day of your own settings";
+            }
         }
+        if let Some((usd, whose)) = day.usd {
+            self.day_usd = Some(micros(usd));
+            if whose == Whose::User {
+                self.names[3] = "budget.usd_per_day of your own settings";
+            }
+        }
+        self
     }
 
     /// Whether the day is capped, which takes a ledger.
@@ -50,13 +77,18 @@ impl Caps {
 
     /// The name of a cap on money, if there is one.
     fn usd_name(&self) -> Option<&'static str> {
-        self.usd.map(|_| "budget.usd").or(self.day_usd.map(|_| "budget.usd_per_day"))
+        self.usd.map(|_| self.names[1]).or(self.day_usd.map(|_| self.names[3]))
     }
 
     fn any_name(&self) -> Option<&'static str> {
-        let tokens = self.tokens.map(|_| "budget.tokens").or(self.day_tokens.map(|_| "budget.tokens_per_day"));
+        let tokens = self.tokens.map(|_| self.names[0]).or(self.day_tokens.map(|_| self.names[2]));
         tokens.or(self.usd_name())
     }
+}
+
+/// Millionths of a dollar. Downwards: a cap is never more than it says. What is a whole millionth stays one.
+fn micros(usd: f64) -> u64 {
+    (usd * 1e6 + 1e-3).floor() as u64
 }
 
 /// Tokens and millionths of a dollar, added up.
@@ -101,10 +133,15 @@ struct Inner {
 enum Message {
     Aside(Box<Asking>, oneshot::Sender<Result<Option<i64>, ModelError>>),
     Back(i64),
+    /// A component's request took this.
+    Took(i64, Cost),
+    /// Somebody waits until all of the above is written.
+    Written(mpsc::Sender<()>),
 }
 
 /// Somebody who wants to send a request.
 struct Asking {
+    component: Option<String>,
     model: Identity,
     most: Most,
     cost: Cost,
@@ -118,7 +155,7 @@ enum Answer {
     Never(ModelError),
 }
 
-/// The purse of one build.
+/// The purse of one build, or of all calls of components in a harness.
 pub struct Purse {
     inner: Arc<Inner>,
     /// To the thread that writes; `None` where there is no ledger, or the build is over.
@@ -132,6 +169,25 @@ impl Purse {
         caps: Caps,
         prices: Prices,
         ledger: Option<(Arc<Ledger>, i64)>,
+        note: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
+        Self::writing(caps, prices, ledger.map(|(ledger, build)| (ledger, Some(build))), note)
+    }
+
+    /// The purse of all calls of components with these caps, which writes into `ledger` beside the builds.
+    pub fn of_calls(
+        caps: Caps,
+        prices: Prices,
+        ledger: Option<Arc<Ledger>>,
+        note: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
+        Self::writing(caps, prices, ledger.map(|ledger| (ledger, None)), note)
+    }
+
+    fn writing(
+        caps: Caps,
+        prices: Prices,
+        ledger: Option<(Arc<Ledger>, Option<i64>)>,
         note: impl Fn(String) + Send + Sync + 'static,
     ) -> Self {
         let (changed, note) = (watch::Sender::new(()), Box::new(note));
@@ -175,26 +231,7 @@ impl Purse {
     /// The completion is stored, or never will be: what it took is spent.
     pub fn settled(&self, completion: &Completion) {
         let Some(paid) = completion.paid else { return };
-        let mut state = self.inner.state();
-        state.spent.add(paid.cost);
-        if let Some(open) = state.open.remove(&paid.ticket) {
-            let tokens = paid.cost.tokens as f64 / open.most.tokens.max(1) as f64;
-            let usd = match (paid.cost.usd_micros, open.most.usd_micros) {
-                (Some(paid), Some(most)) if most > 0 => paid as f64 / most as f64,
-                _ => 0.0,
-            };
-            let excess = tokens.max(usd);
-            let model = open.model.to_string();
-            let known = state.excess.get(&model).copied().unwrap_or(1.0);
-            // What is asked for already was measured by what is known so far.
-            if excess > 1.0 {
-                (self.inner.note)(format!(
-                    "{model} counts {excess:.1} times what a request could take at most; the next ones are measured by that"
-                ));
-                state.excess.insert(model, known * excess);
-            }
-        }
-        drop(state);
+        self.inner.settled(&mut self.inner.state(), paid.ticket, paid.cost);
         self.inner.changed.send_replace(());
     }
 
@@ -212,10 +249,30 @@ impl Purse {
         }
     }
 
+    /// Waits until what was told so far is written.
+    pub fn flush(&self) {
+        let (done, written) = mpsc::channel();
+        if self.send(Message::Written(done)).is_ok() {
+            let _ = written.recv();
+        }
+    }
+
     fn send(&self, message: Message) -> Result<(), Message> {
         match &*lock(&self.queue) {
             Some(queue) => queue.send(message).map_err(|mpsc::SendError(message)| message),
             None => Err(message),
+        }
+    }
+
+    async fn ask(&self, component: Option<&str>, model: &Identity, most: &Most) -> Result<Option<i64>, ModelError> {
+        let cost = self.inner.cost(model, most)?;
+        let component = component.map(str::to_owned);
+        let asking = Box::new(Asking { component, model: model.clone(), most: *most, cost });
+        let (reply, answer) = oneshot::channel();
+        match self.send(Message::Aside(asking, reply)) {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(ModelError::Unrecorded("the build is over".into()))),
+            Err(Message::Aside(asking, _)) => self.inner.alone(*asking),
+            Err(_) => unreachable!("it was not sent"),
         }
     }
 }
@@ -228,15 +285,7 @@ impl Drop for Purse {
 
 impl purse::Purse for Purse {
     fn put_aside<'a>(&'a self, model: &'a Identity, most: &'a Most) -> BoxFuture<'a, Result<Option<i64>, ModelError>> {
-        Box::pin(async move {
-            let asking = Box::new(Asking { model: model.clone(), most: *most, cost: self.inner.cost(model, most)? });
-            let (reply, answer) = oneshot::channel();
-            match self.send(Message::Aside(asking, reply)) {
-                Ok(()) => answer.await.unwrap_or_else(|_| Err(ModelError::Unrecorded("the build is over".into()))),
-                Err(Message::Aside(asking, _)) => self.inner.alone(*asking),
-                Err(Message::Back(_)) => unreachable!("it was not sent"),
-            }
-        })
+        Box::pin(self.ask(None, model, most))
     }
 
     fn changes(&self) -> watch::Receiver<()> {
@@ -261,9 +310,75 @@ impl purse::Purse for Purse {
     }
 }
 
+/// The purse of a component's calls: what they take is settled when it is known, since no sample of theirs is stored.
+pub(super) struct OfCalls {
+    purse: Arc<Purse>,
+    component: String,
+}
+
+impl OfCalls {
+    pub(super) fn new(purse: &Arc<Purse>, component: &str) -> Self {
+        Self { purse: purse.clone(), component: component.to_owned() }
+    }
+}
+
+impl purse::Purse for OfCalls {
+    fn put_aside<'a>(&'a self, model: &'a Identity, most: &'a Most) -> BoxFuture<'a, Result<Option<i64>, ModelError>> {
+        Box::pin(async move {
+            match self.purse.concerns(model) {
+                true => self.purse.ask(Some(&self.component), model, most).await,
+                // No ticket has this number: it is free, and there is no cap.
+                false => Ok(Some(0)),
+            }
+        })
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        self.purse.changes()
+    }
+
+    fn bill(&self, ticket: i64, completion: &mut Completion) {
+        self.purse.bill(ticket, completion);
+        let Some(paid) = completion.paid else { return };
+        // The thread that writes settles it, so that its count and the ledger's are one.
+        if self.purse.send(Message::Took(ticket, paid.cost)).is_err() {
+            self.purse.settled(completion);
+        }
+    }
+
+    fn give_back(&self, ticket: i64) {
+        self.purse.give_back(ticket);
+    }
+
+    fn keep(&self, ticket: i64) {
+        self.purse.keep(ticket);
+    }
+}
+
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// What was put aside for a request is spent, as much of it as that took.
+    fn settled(&self, state: &mut State, ticket: i64, cost: Cost) {
+        state.spent.add(cost);
+        let Some(open) = state.open.remove(&ticket) else { return };
+        let tokens = cost.tokens as f64 / open.most.tokens.max(1) as f64;
+        let usd = match (cost.usd_micros, open.most.usd_micros) {
+            (Some(paid), Some(most)) if most > 0 => paid as f64 / most as f64,
+            _ => 0.0,
+        };
+        let excess = tokens.max(usd);
+        let model = open.model.to_string();
+        let known = state.excess.get(&model).copied().unwrap_or(1.0);
+        // What is asked for already was measured by what is known so far.
+        if excess > 1.0 {
+            (self.note)(format!(
+                "{model} counts {excess:.1} times what a request could take at most; the next ones are measured by that"
+            ));
+            state.excess.insert(model, known * excess);
+        }
     }
 
     /// The most that a request of a model can take.
@@ -305,24 +420,19 @@ impl Inner {
         let is_alone = state.open.is_empty() && pending.tokens == 0;
         let next = Sum { tokens: asking.cost.tokens, usd: asking.cost.usd_micros.unwrap_or(0) };
         // What is on its way is in the day's count already; whatever others have put aside counts as spent.
+        let (tokens, usd) = (day.tokens.saturating_sub(open.tokens), day.usd_micros.saturating_sub(open.usd));
         let caps = [
-            ("budget.tokens", self.caps.tokens, state.spent.tokens, open.tokens, next.tokens),
-            ("budget.usd", self.caps.usd, state.spent.usd, open.usd, next.usd),
-            (
-                "budget.tokens_per_day",
-                self.caps.day_tokens,
-                day.tokens.saturating_sub(open.tokens),
-                open.tokens,
-                next.tokens,
-            ),
-            ("budget.usd_per_day", self.caps.day_usd, day.usd_micros.saturating_sub(open.usd), open.usd, next.usd),
+            (self.caps.tokens, state.spent.tokens, open.tokens, next.tokens, false),
+            (self.caps.usd, state.spent.usd, open.usd, next.usd, true),
+            (self.caps.day_tokens, tokens, open.tokens, next.tokens, false),
+            (self.caps.day_usd, usd, open.usd, next.usd, true),
         ];
         let mut answer = Answer::Yes;
-        for (cap, limit, spent, open, next) in caps {
+        for (cap, (limit, spent, open, next, is_money)) in self.caps.names.into_iter().zip(caps) {
             let Some(limit) = limit else { continue };
             if spent.saturating_add(next) > limit || is_alone && spent.saturating_add(open).saturating_add(next) > limit
             {
-                let shown = |number: u64| match cap.contains("usd") {
+                let shown = |number: u64| match is_money {
                     true => dollars(number),
                     false => number.to_string(),
                 };
@@ -377,18 +487,22 @@ impl Inner {
     }
 
     /// The thread that writes: takes in all that is asked by now, until nobody can ask any more.
-    fn serve(&self, queue: &mpsc::Receiver<Message>, ledger: &Ledger, build: i64) {
+    fn serve(&self, queue: &mpsc::Receiver<Message>, ledger: &Ledger, build: Option<i64>) {
         while let Ok(first) = queue.recv() {
-            let (mut back, mut askings, mut replies) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut back, mut took, mut askings, mut replies) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let mut waiting = Vec::new();
             for message in std::iter::once(first).chain(queue.try_iter()) {
                 match message {
                     Message::Back(ticket) => back.push(ticket),
+                    Message::Took(ticket, cost) => took.push((ticket, cost)),
+                    Message::Written(done) => waiting.push(done),
                     Message::Aside(asking, reply) => {
                         askings.push(*asking);
                         replies.push(reply);
                     }
                 }
             }
+            self.settle(ledger, &took);
             let answers = self.put_aside(ledger, build, &back, askings);
             for (reply, answer) in replies.into_iter().zip(answers) {
                 if let Err(Ok(Some(ticket))) = reply.send(answer) {
@@ -396,21 +510,42 @@ impl Inner {
                     let _ = self.put_aside(ledger, build, &[ticket], Vec::new());
                 }
             }
+            // Whoever waited may have gone.
+            for done in waiting {
+                let _ = done.send(());
+            }
         }
+    }
+
+    fn settle(&self, ledger: &Ledger, took: &[(i64, Cost)]) {
+        if took.is_empty() {
+            return;
+        }
+        // What can't be written stays as it was put aside: no less than it took.
+        if let Err(error) = ledger.settle(took) {
+            (self.note)(format!("what requests took could not be written: {}", in_one_line(&error)));
+        }
+        let mut state = self.state();
+        took.iter().for_each(|(ticket, cost)| self.settled(&mut state, *ticket, *cost));
+        drop(state);
+        self.changed.send_replace(());
     }
 
     fn put_aside(
         &self,
         ledger: &Ledger,
-        build: i64,
+        build: Option<i64>,
         back: &[i64],
         askings: Vec<Asking>,
     ) -> Vec<Result<Option<i64>, ModelError>> {
         let mut state = self.state();
         let mut answers = Vec::new();
         let names: Vec<String> = askings.iter().map(|asking| asking.model.to_string()).collect();
-        let puts: Vec<Put<'_>> =
-            askings.iter().zip(&names).map(|(asking, model)| Put { build, model, most: asking.cost }).collect();
+        let puts: Vec<Put<'_>> = askings
+            .iter()
+            .zip(&names)
+            .map(|(asking, model)| Put { build, component: asking.component.as_deref(), model, most: asking.cost })
+            .collect();
         let mut pending = Sum::default();
         for ticket in back {
             state.open.remove(ticket);

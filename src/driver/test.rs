@@ -16,7 +16,7 @@ use crate::certify::{Design, DesignError, Expectation, Finding, Verdict};
 use crate::error::{Error, ExitCode};
 use crate::event::{Called, Event};
 use crate::harness::{BoxFuture, Budget, Side};
-use crate::ledger::Filter;
+use crate::ledger::{Filter, Ledger, MeanCall};
 use crate::spec::{ComponentSpec, Dependency};
 use crate::syntax::{check_bounds, deep};
 use crate::trial::{self, Case, Drift, Ended, Equal, Judge, Outputs, Setup, Tested};
@@ -180,23 +180,10 @@ pub fn plan_test(spec: &ComponentSpec, asked: &Testing) -> Result<Planned, Error
             spec.output.check(&case.expected).map_err(|mismatch| wrong("output", mismatch.to_string()))?;
         }
     }
-    let design = Design::new(&expectations, asked.alpha, asked.runs).map_err(|error| {
-        let hint = match &error {
-            DesignError::Nothing => {
-                "`expect: { agree: 0.9 }` in the spec: nine of ten answers are those of the examples".to_owned()
-            }
-            DesignError::Dear { least, ample, .. } => {
-                format!("`--max-runs {ample}` allows them and leaves room for a few misses; {least} is the fewest")
-            }
-            DesignError::TooFew { least, .. } => format!("`--max-runs {least}` or more"),
-            DesignError::TooMany(_) => "a lower rate takes fewer".to_owned(),
-            _ => String::new(),
-        };
-        let error = match error {
-            DesignError::Nothing => Error::new(ExitCode::Usage, format!("nothing is expected of `{name}`")),
-            error => Error::new(ExitCode::Usage, format!("`{name}`: {error}")),
-        };
-        if hint.is_empty() { error } else { error.hint(hint) }
+    let design = Design::new(&expectations, asked.alpha, asked.runs).map_err(|error| match error {
+        DesignError::Nothing => Error::new(ExitCode::Usage, format!("nothing is expected of `{name}`"))
+            .hint("`expect: { agree: 0.9 }` in the spec: nine of ten answers are those of the examples"),
+        error => Error::new(ExitCode::Usage, format!("`{name}`: {error}")),
     })?;
     let is_timed = expect.max_latency.is_some();
     Ok(Planned {
@@ -209,13 +196,23 @@ pub fn plan_test(spec: &ComponentSpec, asked: &Testing) -> Result<Planned, Error
     })
 }
 
-/// Tests a component.
+/// What a call of a component took so far: the mean of the latest that are recorded, where there are any.
+pub fn usual_call(session: &Session, name: &str) -> Result<Option<MeanCall>, Error> {
+    let ledger = Ledger::open_to_read(&session.workspace.local_path())?;
+    Ok(ledger.map(|ledger| ledger.mean_call(name)).transpose()?.flatten())
+}
+
+/// Tests a component, as it was [planned](plan_test).
 ///
 /// # Errors
 /// What keeps it from being tested at all. A test that fails, or is not decided, is none.
-pub async fn test(session: &mut Session, subject: &Subject, asked: &Testing) -> Result<TestRun, Error> {
+pub async fn test(
+    session: &mut Session,
+    subject: &Subject,
+    planned: Planned,
+    asked: &Testing,
+) -> Result<TestRun, Error> {
     let clock = Instant::now();
-    let planned = plan_test(&subject.spec, asked)?;
     let name = planned.name.clone();
     let judge: Arc<dyn Judge> = match &planned.judge {
         Some(expression) => Arc::new(Compiled::new(session.validator()?, &subject.spec, expression).await?),
@@ -299,7 +296,7 @@ fn summary(run: &TestRun) -> Value {
     let finding = |finding: &Finding| {
         json!({
             "expectation": finding.expectation, "decision": finding.decision, "calls": finding.runs,
-            "most_calls": finding.most_runs, "observed": finding.observed, "interval": finding.interval.map(rate),
+            "most_calls": finding.most_runs, "least_calls": finding.least_runs, "observed": finding.observed, "interval": finding.interval.map(rate),
             // JSON has no infinity: what is known beforehand has all the evidence there can be.
             "evidence": finding.evidence.min(f64::MAX), "needed": finding.needed, "chance": finding.chance,
             "misses": finding.misses.iter().map(|miss| json!({ "call": miss.draw + 1, "case": miss.case + 1 }))

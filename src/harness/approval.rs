@@ -2,7 +2,8 @@
 //!
 //! The strictest rule that applies decides: deny, then ask, then allow. So no rule and no order of rules opens what
 //! another closes. A rule about a caller that denies or asks applies to whatever that caller set in motion, however
-//! deep; one that allows applies to the direct caller alone.
+//! deep; one that allows applies to the direct caller alone. One that denies or asks about `text` does so about
+//! `text.words`, too.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -55,12 +56,17 @@ impl Rule {
 
     /// Whether it applies. `chain`: the callers, from the run's own code to the direct one.
     fn applies(&self, component: &str, chain: &[String], input: &Value) -> bool {
-        let caller = self.caller.as_deref().is_none_or(|pattern| match self.then {
-            Decision::Allow => chain.last().is_some_and(|caller| matches(pattern, caller)),
-            Decision::Ask | Decision::Deny => chain.iter().any(|caller| matches(pattern, caller)),
+        let is_strict = self.then != Decision::Allow;
+        let is = |pattern: &str, name: &str| {
+            let whole = name.split_once('.').filter(|_| is_strict);
+            matches(pattern, name) || whole.is_some_and(|(whole, _)| matches(pattern, whole))
+        };
+        let caller = self.caller.as_deref().is_none_or(|pattern| match is_strict {
+            false => chain.last().is_some_and(|caller| is(pattern, caller)),
+            true => chain.iter().any(|caller| is(pattern, caller)),
         });
         caller
-            && self.component.as_deref().is_none_or(|pattern| matches(pattern, component))
+            && self.component.as_deref().is_none_or(|pattern| is(pattern, component))
             && self
                 .arguments
                 .iter()
@@ -215,6 +221,20 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, name), wanted, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn a_rule_about_a_whole_is_one_about_its_parts() {
+        let chain = ["main".to_owned(), "desk.clerk".to_owned()];
+        let decided = |rule: Rule, component: &str| decide(&[rule], component, &chain, &json!(1));
+        assert_eq!(decided(Rule::new("text", Decision::Deny), "text.words"), Decision::Deny);
+        assert_eq!(decided(Rule::new("text.words", Decision::Deny), "text.words"), Decision::Deny);
+        for other in ["text", "text.lines", "texts.words", "a.text"] {
+            assert_eq!(decided(Rule::new("text.words", Decision::Deny), other), Decision::Allow, "{other}");
+        }
+        assert_eq!(decided(Rule::new("text", Decision::Deny), "a.text"), Decision::Allow);
+        let ask = Rule { caller: Some("desk".into()), ..Rule::new("*", Decision::Ask) };
+        assert_eq!(decided(ask, "text"), Decision::Ask);
     }
 
     #[test]

@@ -345,16 +345,23 @@ pub struct Double(Arc<DoubleState>);
 
 struct DoubleState {
     about: About,
-    answers: Mutex<VecDeque<Result<Value, (Class, String)>>>,
-    again: bool,
+    script: Script,
     asked: Mutex<Vec<Value>>,
 }
 
+/// What a double says: an answer, or why there is none.
+type Line = Result<Value, (Class, String)>;
+
+/// How a double knows what to say.
+enum Script {
+    Always(Line),
+    InOrder(Mutex<VecDeque<Value>>),
+    ByInput(Box<dyn Fn(&Value) -> Line + Send + Sync>),
+}
+
 impl Double {
-    fn new(answers: VecDeque<Result<Value, (Class, String)>>, again: bool) -> Self {
-        let state =
-            DoubleState { about: About::on(Side::Double), answers: answers.into(), again, asked: Mutex::default() };
-        Self(Arc::new(state))
+    fn new(script: Script) -> Self {
+        Self(Arc::new(DoubleState { about: About::on(Side::Double), script, asked: Mutex::default() }))
     }
 
     /// One that always gives the same answer.
@@ -362,7 +369,7 @@ impl Double {
     /// # Panics
     /// Where `answer` can't be written as JSON.
     pub fn always(answer: impl Serialize) -> Self {
-        Self::new([Ok(json(answer))].into(), true)
+        Self::new(Script::Always(Ok(json(answer))))
     }
 
     /// One that gives these answers in order, and then fails.
@@ -370,12 +377,17 @@ impl Double {
     /// # Panics
     /// Where an answer can't be written as JSON.
     pub fn sequence<T: Serialize>(answers: impl IntoIterator<Item = T>) -> Self {
-        Self::new(answers.into_iter().map(|answer| Ok(json(answer))).collect(), false)
+        Self::new(Script::InOrder(Mutex::new(answers.into_iter().map(json).collect())))
     }
 
     /// One that always fails.
     pub fn failing(class: Class, message: impl Into<String>) -> Self {
-        Self::new([Err((class, message.into()))].into(), true)
+        Self::new(Script::Always(Err((class, message.into()))))
+    }
+
+    /// One that says what `answer` makes of the input: an answer, or a class of error and what is said of it.
+    pub fn by_input(answer: impl Fn(&Value) -> Result<Value, (Class, String)> + Send + Sync + 'static) -> Self {
+        Self::new(Script::ByInput(Box::new(answer)))
     }
 
     /// The inputs it was asked, in order.
@@ -394,10 +406,15 @@ impl Component for Double {
     }
 
     fn call<'a>(&'a self, _: &'a Context, input: Value) -> BoxFuture<'a, Result<Outcome, CallError>> {
+        let answer = match &self.0.script {
+            Script::Always(line) => line.clone(),
+            Script::InOrder(answers) => {
+                let next = answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                next.ok_or_else(|| (Class::Failed, "the double has no answer left".to_owned()))
+            }
+            Script::ByInput(answer) => answer(&input),
+        };
         self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).push(input);
-        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = if self.0.again { answers.front().cloned() } else { answers.pop_front() };
-        let answer = answer.unwrap_or_else(|| Err((Class::Failed, "the double has no answer left".to_owned())));
         Box::pin(async move {
             answer.map(Outcome::from).map_err(|(class, message)| CallError::new("double", class, message))
         })

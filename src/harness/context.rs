@@ -202,7 +202,7 @@ impl Context {
     /// From the input to an answer, wherever it comes from.
     async fn answer(&self, entry: &Arc<Entry>, id: u64, input: Value, way: &mut Way) -> Result<Answer, CallError> {
         let frame = &*self.0;
-        if let Err(mismatch) = entry.about().input.check(&input) {
+        if let Err(mismatch) = entry.takes(&input) {
             return Err(CallError::new(&*entry.name, Class::Input, format!("the input does not fit: {mismatch}")));
         }
         way.approval = self.approved(entry, &input).await?;
@@ -277,7 +277,7 @@ impl Context {
             if number > 0 {
                 let given = spare.as_ref().unwrap_or(&Value::Null);
                 // Its own rules and its own schema hold for it.
-                let wrong = match target.about().input.check(given) {
+                let wrong = match target.takes(given) {
                     Ok(()) => self.approved(target, given).await.err(),
                     Err(mismatch) => Some(CallError::new(&*target.name, Class::Input, mismatch.to_string())),
                 };
@@ -448,7 +448,7 @@ impl Context {
                 return Err(error(Class::TimedOut, format!("no answer within {limit:?}")));
             }
         };
-        about.output.check(&answer.value).map_err(|mismatch| {
+        entry.gives(&answer.value).map_err(|mismatch| {
             error(Class::FormatViolation, format!("the answer does not fit: {mismatch}"))
                 .on(answer.side.unwrap_or(about.side))
         })?;

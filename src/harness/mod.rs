@@ -45,6 +45,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::schema::{Mismatch, Schema};
 use component::Native;
 
 pub use approval::{Approver, Decision, Question, Reply, Rule};
@@ -126,6 +127,7 @@ pub struct Builder {
     components: Vec<(String, Arc<dyn Component>)>,
     frozen: Vec<(String, &'static str, Frozen)>,
     handling: BTreeMap<String, Handling>,
+    schemas: BTreeMap<String, (Schema, Schema)>,
     audits: BTreeMap<String, Audit>,
     rules: Vec<Rule>,
     approver: Option<Arc<dyn Approver>>,
@@ -206,6 +208,15 @@ impl Builder {
         self
     }
 
+    /// What calls of `component` take and give, whatever answers them; where that says so itself, both hold.
+    ///
+    /// A closure or an artifact knows no schema of its own: with this one the same input is refused and the same answer
+    /// is none, on either side.
+    pub fn schema(&mut self, component: impl Into<String>, input: Schema, output: Schema) -> &mut Self {
+        self.schemas.insert(component.into(), (input, output));
+        self
+    }
+
     /// Asks the model, too, for a share of what the code of the hybrid `component` answers.
     pub fn audit(&mut self, component: impl Into<String>, audit: Audit) -> &mut Self {
         self.audits.insert(component.into(), audit);
@@ -243,7 +254,8 @@ impl Builder {
 
     /// The harness. The builder is empty afterwards.
     pub fn build(&mut self) -> Result<Harness, BuildError> {
-        let Self { components, frozen, mut handling, mut audits, rules, approver, recorders } = std::mem::take(self);
+        let Self { components, frozen, mut handling, mut schemas, mut audits, rules, approver, recorders } =
+            std::mem::take(self);
         let mut found: BTreeMap<String, Arc<dyn Component>> = BTreeMap::new();
         for (name, component) in components {
             if !is_name(&name) {
@@ -290,11 +302,14 @@ impl Builder {
                     return Err(BuildError::Unknown { by: name.clone(), name: other.clone() });
                 }
             }
-            entries.insert(name.clone(), Arc::new(Entry::new(name, component.clone(), handling)));
+            entries.insert(name.clone(), Arc::new(Entry::new(name, component.clone(), handling, schemas.remove(name))));
         }
-        if let Some((name, by)) =
-            handling.keys().map(|name| (name, "handling")).chain(audits.keys().map(|name| (name, "audit"))).next()
-        {
+        let unknown = [
+            handling.keys().next().map(|name| (name, "handling")),
+            schemas.keys().next().map(|name| (name, "schema")),
+            audits.keys().next().map(|name| (name, "audit")),
+        ];
+        if let Some((name, by)) = unknown.into_iter().flatten().next() {
             return Err(BuildError::Unknown { by: by.to_owned(), name: name.clone() });
         }
         Ok(Harness(Arc::new(Inner { entries, rules, approver, recorders })))
@@ -401,6 +416,8 @@ struct Entry {
     name: Arc<str>,
     component: Arc<dyn Component>,
     handling: Handling,
+    /// What it takes and gives beside what it says itself.
+    schema: Option<(Schema, Schema)>,
     places: Option<tokio::sync::Semaphore>,
     tally: Mutex<Tally>,
     cache: Mutex<Cache>,
@@ -422,9 +439,22 @@ struct Cache {
 }
 
 impl Entry {
-    fn new(name: &str, component: Arc<dyn Component>, handling: Handling) -> Self {
+    fn new(name: &str, component: Arc<dyn Component>, handling: Handling, schema: Option<(Schema, Schema)>) -> Self {
         let places = handling.concurrency.map(tokio::sync::Semaphore::new);
-        Self { name: name.into(), component, handling, places, tally: Mutex::default(), cache: Mutex::default() }
+        let (tally, cache) = Default::default();
+        Self { name: name.into(), component, handling, schema, places, tally, cache }
+    }
+
+    /// Whether an input fits.
+    fn takes(&self, input: &Value) -> Result<(), Mismatch> {
+        self.about().input.check(input)?;
+        self.schema.as_ref().map_or(Ok(()), |(own, _)| own.check(input))
+    }
+
+    /// Whether an answer fits.
+    fn gives(&self, output: &Value) -> Result<(), Mismatch> {
+        self.about().output.check(output)?;
+        self.schema.as_ref().map_or(Ok(()), |(_, own)| own.check(output))
     }
 
     fn about(&self) -> &About {
@@ -434,12 +464,17 @@ impl Entry {
     fn describe(&self) -> Description {
         let about = self.about();
         let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut input, mut output) = (&about.input, &about.output);
+        if let Some((declared_input, declared_output)) = &self.schema {
+            input = if input.is_any() { declared_input } else { input };
+            output = if output.is_any() { declared_output } else { output };
+        }
         Description {
             name: self.name.to_string(),
             side: about.side,
             description: about.description.clone(),
-            input: about.input.to_json(),
-            output: about.output.to_json(),
+            input: input.to_json(),
+            output: output.to_json(),
             model: about.model.clone(),
             digest: about.digest.clone(),
             calls: tally.calls,

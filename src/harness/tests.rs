@@ -465,3 +465,30 @@ fn a_harness_that_can_not_work_is_not_made() {
     });
     assert_eq!(audited, "`a`: only a hybrid can be audited");
 }
+
+#[tokio::test]
+async fn a_schema_holds_for_whatever_is_registered() {
+    let schema = |value: Value| crate::schema::Schema::read(&value).unwrap();
+    let mut builder = Harness::builder();
+    builder.function("double", |number: f64| number * 2.0);
+    builder.schema("double", schema(json!({"type": "integer"})), schema(json!({"type": "number", "maximum": 10})));
+    let harness = builder.build().unwrap();
+    let ctx = harness.run();
+    assert_eq!(ctx.call::<f64>("double", 4).await.unwrap(), 8.0);
+    assert_eq!(ctx.call::<f64>("double", 4.5).await.unwrap_err().class, Class::Input);
+    let error = ctx.call::<f64>("double", 6).await.unwrap_err();
+    assert_eq!((error.class, error.side), (Class::FormatViolation, Some(Side::Code)));
+    assert_eq!(ctx.describe("double").unwrap().input, json!({"type": "integer"}));
+    // Where another is fallen back on, its own holds as well.
+    let mut builder = Harness::builder();
+    builder.component("weak", Double::failing(Class::Provider, "down")).function("double", |number: f64| number * 2.0);
+    builder.schema("double", schema(json!({"type": "integer"})), schema(json!({})));
+    builder.handling("weak", Handling { fallback: vec!["double".into()], ..Handling::default() });
+    let ctx = builder.build().unwrap().run();
+    assert_eq!(ctx.call::<f64>("weak", 4).await.unwrap(), 8.0);
+    assert_eq!(ctx.call::<f64>("weak", 4.5).await.unwrap_err().class, Class::Provider);
+    let mut nobody = Harness::builder();
+    nobody.schema("nobody", schema(json!({})), schema(json!({})));
+    let unknown = BuildError::Unknown { by: "schema".into(), name: "nobody".into() };
+    assert_eq!(nobody.build().err(), Some(unknown));
+}

@@ -52,6 +52,12 @@ pub struct Spending {
     pub untold_tokens: u64,
     /// Millionths of a US dollar that count for them.
     pub untold_usd_micros: u64,
+    /// Requests of components that were answered.
+    pub calls: u64,
+    /// Their tokens.
+    pub calls_tokens: u64,
+    /// Millionths of a US dollar, over those whose cost is known.
+    pub calls_usd_micros: u64,
 }
 
 /// What one sample took on average.
@@ -164,16 +170,23 @@ impl Ledger {
                            l.sample IS NOT NULL AS judged, coalesce(l.passed, 0) AS passed, s.prompt_tokens AS prompt,
                            s.completion_tokens AS completion, coalesce(q.usd_micros, s.usd_micros) AS usd,
                            coalesce(q.usd_micros, s.usd_micros) IS NULL AS unpriced,
-                           0 AS untold, 0 AS untold_tokens, 0 AS untold_usd
+                           0 AS untold, 0 AS untold_tokens, 0 AS untold_usd,
+                           0 AS calls, 0 AS calls_tokens, 0 AS calls_usd
                     FROM samples s JOIN series r ON r.id = s.series JOIN models m ON m.id = r.model
                     JOIN builds b ON b.id = s.build LEFT JOIN last l ON l.sample = s.id AND s.phase != 'repair'
                     LEFT JOIN requests q ON q.sample = s.id
                     UNION ALL
                     SELECT {of_request}, {order}, 0, q.model, 0, 0, 0, 0, 0, 0, 0, 1, q.tokens,
+                           coalesce(q.usd_micros, 0), 0, 0, 0
+                    FROM requests q LEFT JOIN builds b ON b.id = q.build WHERE q.state = 'open'
+                    UNION ALL
+                    SELECT {of_request}, {order}, 0, q.model, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, q.tokens,
                            coalesce(q.usd_micros, 0)
-                    FROM requests q LEFT JOIN builds b ON b.id = q.build WHERE q.state = 'open')
+                    FROM requests q LEFT JOIN builds b ON b.id = q.build
+                    WHERE q.state = 'settled' AND q.component IS NOT NULL)
                  SELECT of, model, sum(samples), sum(judged), sum(passed), sum(prompt), sum(completion),
-                        coalesce(sum(usd), 0), sum(unpriced), sum(untold), sum(untold_tokens), sum(untold_usd)
+                        coalesce(sum(usd), 0), sum(unpriced), sum(untold), sum(untold_tokens), sum(untold_usd),
+                        sum(calls), sum(calls_tokens), sum(calls_usd)
                  FROM rows GROUP BY build, of, within, model ORDER BY build, of, within, model"
             ))?;
             let rows = statement.query_map([], |row| {
@@ -190,6 +203,9 @@ impl Ledger {
                     untold: row.get(9)?,
                     untold_tokens: row.get(10)?,
                     untold_usd_micros: row.get(11)?,
+                    calls: row.get(12)?,
+                    calls_tokens: row.get(13)?,
+                    calls_usd_micros: row.get(14)?,
                 })
             })?;
             rows.collect()

@@ -53,6 +53,17 @@ pub struct RunSummary {
     pub components: Vec<String>,
 }
 
+/// What a call took on average.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MeanCall {
+    /// Calls that it is the average of.
+    pub calls: u64,
+    /// Tokens, those of prompts included.
+    pub tokens: f64,
+    /// US dollars.
+    pub usd: f64,
+}
+
 impl Ledger {
     /// Stores calls; all of them are on the disk when this returns, or none.
     pub fn keep(&self, crossings: &[Crossing]) -> Result<(), LedgerError> {
@@ -129,6 +140,21 @@ impl Ledger {
                 run.components = called(connection, &run.run)?;
             }
             Ok(runs)
+        })
+    }
+
+    /// What the latest calls of a component took that a model answered, at most [`BATCH`] of them.
+    pub fn mean_call(&self, component: &str) -> Result<Option<MeanCall>, LedgerError> {
+        self.with("read", |connection| {
+            let sql = format!(
+                "SELECT count(*), coalesce(avg(tokens), 0.0), coalesce(avg(usd_micros), 0.0) FROM
+                 (SELECT tokens, usd_micros FROM crossings WHERE component = ?1 AND tokens > 0
+                  ORDER BY started DESC LIMIT {BATCH})"
+            );
+            connection.query_row(&sql, [component], |row| {
+                let mean = MeanCall { calls: row.get(0)?, tokens: row.get(1)?, usd: row.get::<_, f64>(2)? / 1e6 };
+                Ok(Some(mean).filter(|mean| mean.calls > 0))
+            })
         })
     }
 

@@ -13,8 +13,10 @@ const DAY: i64 = 86_400_000;
 /// What is put aside for one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Put<'a> {
-    /// The build.
-    pub build: i64,
+    /// The build; absent for a component's.
+    pub build: Option<i64>,
+    /// The component; absent for a build's.
+    pub component: Option<&'a str>,
     /// The model, as `provider/name`.
     pub model: &'a str,
     /// The most it can take.
@@ -62,14 +64,29 @@ impl Ledger {
                 taken.add(put.most);
                 let usd = put.most.usd_micros.map(int);
                 transaction.execute(
-                    "INSERT INTO requests (build, model, day, state, most_tokens, most_usd_micros, tokens, usd_micros)
-                     VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?4, ?5)",
-                    params![put.build, put.model, day, int(put.most.tokens), usd],
+                    "INSERT INTO requests
+                         (build, component, model, day, state, most_tokens, most_usd_micros, tokens, usd_micros)
+                     VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6, ?5, ?6)",
+                    params![put.build, put.component, put.model, day, int(put.most.tokens), usd],
                 )?;
                 ids.push(Some(transaction.last_insert_rowid()));
             }
             transaction.commit()?;
             Ok(ids)
+        })
+    }
+
+    /// Settles requests that bring no sample: those of components, whose answers are kept with their calls.
+    pub fn settle(&self, settled: &[(i64, Cost)]) -> Result<(), LedgerError> {
+        self.with("write to", |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (id, cost) in settled {
+                transaction.execute(
+                    "UPDATE requests SET state = 'settled', tokens = ?2, usd_micros = ?3 WHERE id = ?1 AND state = 'open'",
+                    params![id, int(cost.tokens), cost.usd_micros.map(int)],
+                )?;
+            }
+            transaction.commit()
         })
     }
 

@@ -148,6 +148,10 @@ pub(super) const STEPS: &[&str] = &[
     CREATE INDEX crossings_of_component ON crossings (component, started);
     CREATE INDEX crossings_by_time ON crossings (started);
     ",
+    // 4: requests of components, which belong to no build.
+    "
+    ALTER TABLE requests ADD COLUMN component TEXT;    -- null: a build's
+    ",
 ];
 
 /// The version of a file.

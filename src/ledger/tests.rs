@@ -392,7 +392,7 @@ fn a_request_counts_whole_until_it_is_settled_with_its_sample_and_for_its_day_on
     let (_folder, ledger) = ledger();
     let mut record = begin(&ledger, &key());
     let most = Cost { tokens: 100, usd_micros: Some(500) };
-    let put = Put { build: record.build(), model: "openai/a", most };
+    let put = Put { build: Some(record.build()), component: None, model: "openai/a", most };
     let mut seen = Vec::new();
     let fits = |number: usize, taken: &Taken| {
         seen.push(taken.tokens);
@@ -426,7 +426,7 @@ fn what_was_spent_is_added_up_by_day_model_build_and_sample() {
     let (_folder, ledger) = ledger();
     let mut record = begin(&ledger, &key());
     let most = Cost { tokens: 100, usd_micros: Some(500) };
-    let put = Put { build: record.build(), model: "openai/a", most };
+    let put = Put { build: Some(record.build()), component: None, model: "openai/a", most };
     ledger.put_aside(&[], &[put; 3], |_, _| true).unwrap();
     record.arrived(&[(0, &paid(0, 1, 18, 40)), (0, &paid(1, 2, 18, 2))]).unwrap();
     begin(&ledger, &Key { afresh: true, ..key() }).arrived(&[(0, &completion(0))]).unwrap();

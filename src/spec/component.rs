@@ -22,6 +22,7 @@ pub(super) const COMPONENT_KEYS: &[&str] = &[
     "interface",
     "examples",
     "tools",
+    "tool_errors",
     "model",
     "sampling",
     "budget",
@@ -44,6 +45,8 @@ pub(super) const COMPONENT_PROMPT_KEYS: &[&str] = &["system", "template"];
 pub(super) const EXPECT_OF_KEYS: &[&str] = &["agree", "valid", "judge", "max_latency", "max_cost"];
 /// The keys of `vote`.
 pub(super) const VOTE_KEYS: &[&str] = &["agree", "of"];
+/// The values of `tool_errors`.
+pub(super) const TOOL_ERRORS: &[&str] = &["model", "caller"];
 /// The values of `approval`.
 pub(super) const APPROVALS: &[&str] = &["allow", "ask", "deny"];
 
@@ -64,6 +67,8 @@ pub struct ComponentSpec {
     pub examples: Vec<ComponentExample>,
     /// Components and functions that the model may call: `NAME`, or `NAME.FUNCTION` of a spec with several.
     pub tools: Vec<String>,
+    /// Who sees what a tool did wrong.
+    pub tool_errors: ToolErrors,
     /// `provider/name`, in the order in which they are tried; empty: the workspace's default.
     pub model: Vec<String>,
     /// How to sample; `samples`, `stop` and `repairs` have no meaning here.
@@ -86,6 +91,20 @@ pub struct ComponentSpec {
     pub concurrency: Option<usize>,
     /// Whether an answer is kept for the same input.
     pub cache: bool,
+}
+
+/// Who sees the error of a tool that the model called.
+///
+/// Whatever this says, a call that was denied, cancelled or too deep, and one that found no budget left, ends the
+/// component's own call: no model is told how to get around a limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ToolErrors {
+    /// The model: it may call again, call another, or answer without.
+    #[default]
+    Model,
+    /// The component's caller.
+    Caller,
 }
 
 /// An input with the output it should get.
@@ -127,6 +146,7 @@ impl ComponentSpec {
             "types": self.types,
             "examples": self.examples,
             "tools": self.tools,
+            "tool_errors": self.tool_errors,
             "model": self.model,
             "sampling": self.sampling,
             "budget": self.budget,
@@ -155,6 +175,7 @@ impl Reader {
         let examples = examples.unwrap_or_default();
         let own = name.as_deref().unwrap_or(stem);
         let tools = fields.get("tools").map(|(key, node)| self.tools(key, node, own)).unwrap_or_default();
+        let tool_errors = self.tool_errors(&fields);
         let model = fields.get("model").map(|(key, node)| self.model(key, node)).unwrap_or_default();
         let sampling = fields.get("sampling").map(|(key, node)| self.sampling_of(key, node, COMPONENT_SAMPLING_KEYS));
         let budget = fields.get("budget").map(|(key, node)| self.budget(key, node)).unwrap_or_default();
@@ -184,6 +205,7 @@ impl Reader {
             types,
             examples,
             tools,
+            tool_errors,
             model,
             sampling: sampling.unwrap_or_default(),
             budget,
@@ -282,6 +304,22 @@ impl Reader {
             }
         }
         tools
+    }
+
+    fn tool_errors(&mut self, spec: &Fields<'_>) -> ToolErrors {
+        let Some((key, node)) = spec.get("tool_errors") else { return ToolErrors::default() };
+        let has_tools = match spec.get("tools") {
+            Some((_, node)) => !matches!(&node.value, yaml::Value::Sequence(items) if items.is_empty()),
+            None => false,
+        };
+        if !has_tools {
+            let help = "add `tools`, or leave it out";
+            self.error_with(key, "`tool_errors` says who sees what a tool did wrong, and there are no `tools`", help);
+        }
+        match self.word(key, node, "tool_errors", TOOL_ERRORS) {
+            Some("caller") => ToolErrors::Caller,
+            _ => ToolErrors::Model,
+        }
     }
 
     fn expect(&mut self, key: At, node: &Node, spec: &Fields<'_>) -> Expectations {

@@ -31,6 +31,7 @@ examples:
     output: technical
     hidden: true
 tools: [lookup, text.words]
+tool_errors: caller
 model: [openai/gpt-5-mini, embedded/0.5b]
 sampling: { temperature: 0.2, top_p: 0.9, max_tokens: 200, seed: 7 }
 budget: { tokens: 4000, usd: 0.01, seconds: 20 }
@@ -83,6 +84,7 @@ fn every_key_is_read() {
     assert_eq!(spec.examples[1].input, json!({"subject": "500", "body": "It broke.", "age": null}));
     assert!(spec.examples[1].hidden && !spec.examples[0].hidden);
     assert_eq!(spec.tools, ["lookup", "text.words"]);
+    assert_eq!(spec.tool_errors, ToolErrors::Caller);
     assert_eq!(spec.model, ["openai/gpt-5-mini", "embedded/0.5b"]);
     let sampling = &spec.sampling;
     assert_eq!(
@@ -180,6 +182,15 @@ fn each_mistake_is_told_at_its_place() {
             "examples: [{ input: a, output: 1 }, { input: a, output: 2 }]",
             "7:37 warning: another example has the same input, and another output",
         ),
+        (
+            "tool_errors: caller",
+            "7:1 error: `tool_errors` says who sees what a tool did wrong, and there are no `tools`",
+        ),
+        ("tools: []\ntool_errors: model", "8:1 error: `tool_errors` says who sees what a tool did wrong"),
+        (
+            "tools: [g]\ntool_errors: me",
+            "8:14 error: `tool_errors` must be one of `model`, `caller`; found the text `me`",
+        ),
         ("tools: [f]", "7:9 error: `tools` names the component itself"),
         ("tools: [f.g]", "7:9 error: `tools` names the component itself"),
         ("tools: [a-b]", "7:9 error: the spec's name `a-b` is not a Rust identifier"),
@@ -229,7 +240,7 @@ fn all_mistakes_are_told_at_once() {
         .replace("minLength: 1", "minLength: a");
     let told = said(&text.replace("name: triage", "name: f"));
     let lines: Vec<&str> = told.iter().map(|one| one.split(' ').next().unwrap()).collect();
-    assert_eq!(lines, ["8:41", "26:18", "27:11", "28:10"], "{told:#?}");
+    assert_eq!(lines, ["8:41", "27:18", "28:11", "29:10"], "{told:#?}");
 }
 
 /// The schemas that an interface says, as JSON.

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use answers::{Given, Wanted, parse_answers};
-pub use component::{ComponentExample, ComponentSpec, Expectations};
+pub use component::{ComponentExample, ComponentSpec, Expectations, ToolErrors};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use edit::{with_assume, with_example, with_property};
 pub use interface::{Form, Function, Interface, Method, TypeDef};

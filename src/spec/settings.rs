@@ -7,10 +7,11 @@ use super::providers::ProviderSettings;
 use super::reader::Reader;
 use super::yaml::{self, At, Node};
 use super::{Budget, Diagnostics, Sampling};
+use crate::harness::Rule;
 
 /// The keys of a settings file.
 pub(super) const SETTINGS_KEYS: &[&str] =
-    &["model", "sampling", "budget", "prices", "review", "sign", "providers", "harness", "unsandboxed"];
+    &["model", "sampling", "budget", "prices", "review", "sign", "approvals", "providers", "harness", "unsandboxed"];
 /// The keys of its `budget`: those of a spec's, and those of a day.
 const SETTINGS_BUDGET_KEYS: &[&str] = &["tokens", "usd", "seconds", "tokens_per_day", "usd_per_day"];
 /// The keys of a price.
@@ -92,6 +93,9 @@ pub struct Settings {
     pub prices: BTreeMap<String, PriceSettings>,
     /// Whether what is built waits for review.
     pub review: Option<Review>,
+    /// Who may call which component, beside what its spec says. Those of a workspace and of its user hold together, and
+    /// the strictest decides: neither file opens what the other one closes.
+    pub approvals: Vec<Rule>,
     /// How each provider is reached, by its name.
     pub providers: BTreeMap<String, ProviderSettings>,
     /// Whether artifacts are signed, and how.
@@ -142,6 +146,9 @@ impl Reader {
         }
         if let Some((key, node)) = fields.get("sign") {
             settings.sign = self.sign(key, node, whose);
+        }
+        if let Some((key, node)) = fields.get("approvals") {
+            settings.approvals = self.rules(key, node, "approvals");
         }
         if let Some((key, node)) = fields.get("providers") {
             settings.providers = self.providers(key, node);
@@ -231,7 +238,9 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parse_rules;
     use super::*;
+    use crate::harness::Decision;
 
     #[test]
     fn settings_are_read_whole() {
@@ -275,6 +284,20 @@ mod tests {
         assert_eq!(review("review: required\n"), Some(Review::Required));
         assert_eq!(review("review: optional\n"), Some(Review::Optional));
         assert_eq!(review("model: openai/a\n"), None);
+    }
+
+    #[test]
+    fn approvals_are_rules_and_what_is_no_rule_is_a_mistake() {
+        let text = b"approvals:\n  - { component: pay_*, caller: agent, arguments: { /amount: 100 }, then: deny }\n";
+        for whose in [Whose::Workspace, Whose::User] {
+            let rules = parse_settings("llmc.yaml", text, whose).unwrap().approvals;
+            assert_eq!(rules, parse_rules("rules.yaml", &text[b"approvals:\n".len()..]).unwrap());
+            assert_eq!((rules[0].component.as_deref(), rules[0].then), (Some("pay_*"), Decision::Deny));
+        }
+        for text in ["approvals:", "approvals: deny", "approvals: { then: deny }", "approvals: [{ than: deny }]"] {
+            let mistakes = parse_settings("llmc.yaml", text.as_bytes(), Whose::Workspace).unwrap_err();
+            assert_eq!(mistakes.list[0].line, 1, "{text}: {:?}", mistakes.list);
+        }
     }
 
     #[test]

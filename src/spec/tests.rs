@@ -1049,6 +1049,7 @@ fn the_schema_has_the_keys_of_the_parser() {
     assert_eq!(words("/$defs/function/properties/sampling/properties/stop/enum"), parse::STOPS);
     assert_eq!(words("/$defs/function/properties/policy/properties/profiles/items/enum"), parse::PROFILES);
     assert_eq!(words("/$defs/component/properties/approval/enum"), component::APPROVALS);
+    assert_eq!(words("/$defs/component/properties/tool_errors/enum"), component::TOOL_ERRORS);
     assert_eq!(
         schema.pointer("/$defs/model/pattern").unwrap(),
         &serde_json::json!(format!("^({})/\\S+$", parse::PROVIDERS.join("|")))

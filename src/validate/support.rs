@@ -1,6 +1,7 @@
 //! What llmc itself links with the programs of a validation: built once, kept in the cache.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::crates::{Crates, Seat, create, write};
 use super::{Checks, RUNTIME, ValidateError, Validator, proxy};
@@ -90,7 +91,8 @@ impl Validator {
             // Each candidate makes thousands of calls through it.
             optimised: true,
             shown_as: Vec::new(),
-            limits: Limits::COMPILE,
+            // It is llmc's own text, and built once: where the machine is busy it may take its time.
+            limits: Limits { cpu: Duration::from_secs(200), wall: Duration::from_secs(600), ..Limits::COMPILE },
         };
         let texts: Vec<String> = RUNTIME.iter().map(|(name, text)| format!("{name}\n{text}")).collect();
         let digest =
@@ -113,8 +115,7 @@ impl Validator {
         compile.shown_as = vec![(private.path().to_owned(), "/llmc/runtime".into())];
         let compiled = self.toolchain.compile(&compile)?;
         if compiled.artifact.is_none() {
-            let errors: Vec<&str> = compiled.diagnostics.iter().map(|error| error.rendered.as_str()).collect();
-            return Err(ValidateError::Runtime(format!("{}{}", errors.join("\n"), compiled.other)));
+            return Err(ValidateError::Runtime(compiled.why()));
         }
         match std::fs::rename(&out, &folder) {
             Ok(()) => Ok(rlib),

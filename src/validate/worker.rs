@@ -138,11 +138,8 @@ impl Validator {
 
     fn built(&self, compile: &Compile) -> Result<PathBuf, ValidateError> {
         let compiled = self.toolchain.compile(compile)?;
-        compiled.artifact.ok_or_else(|| {
-            let errors = compiled.diagnostics.iter().filter(|diagnostic| diagnostic.level == "error");
-            let said: Vec<&str> = errors.map(|diagnostic| diagnostic.rendered.as_str()).take(3).collect();
-            ValidateError::Program(format!("{}{}", said.join("\n"), compiled.other))
-        })
+        let why = compiled.artifact.is_none().then(|| compiled.why());
+        compiled.artifact.ok_or_else(|| ValidateError::Program(why.unwrap_or_default()))
     }
 }
 

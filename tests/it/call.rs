@@ -77,6 +77,31 @@ fn a_component_uses_an_artifact_as_its_tool() {
 }
 
 #[test]
+fn a_tools_error_is_the_models_or_the_callers_as_the_spec_says() {
+    let tool = json!({"choices": [{"message": {"role": "assistant", "content": null, "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": "half", "arguments": "{\"input\": 7}"}}]},
+        "finish_reason": "tool_calls"}], "usage": {"prompt_tokens": 50, "completion_tokens": 9}});
+    let tool = Reply::new(200, tool.to_string());
+    let server =
+        Server::script(vec![Reply::chat(HALF_CODE), tool.clone(), Reply::chat("it has none"), tool.clone(), tool]);
+    let env = TestEnv::with_server(&server.url);
+    env.write("specs/half.yaml", HALF);
+    let agent = "llmc: 1\nname: agent\nkind: component\ndescription: Answers questions on numbers.\n\
+        input: { type: string }\noutput: { type: string }\ntools: [half]\n";
+    env.write("specs/agent.yaml", agent);
+    env.llmc(&["build", "half"]).expect(0);
+    assert_eq!(env.llmc(&["call", "agent", "half of 7?"]).expect(0).stdout, "\"it has none\"\n");
+    assert!(last_request(&server).to_string().contains("7 is odd"), "the model is told");
+    env.write("specs/agent.yaml", &format!("{agent}tool_errors: caller\n"));
+    let run = env.llmc(&["call", "agent", "half of 7?"]).expect(3);
+    assert!(run.stderr.contains("`half` (code): 7 is odd [called through agent]"), "{run}");
+    assert_eq!(server.received().len(), 4, "the model is not asked again");
+    // Without tools it has no meaning, and that is told before anything is called.
+    env.write("specs/agent.yaml", &agent.replace("tools: [half]", "tool_errors: caller"));
+    assert!(env.llmc(&["check"]).expect(2).stderr.contains("there are no `tools`"));
+}
+
+#[test]
 fn approvals_hold_on_the_command_line() {
     let server = Server::script(vec![Reply::chat("\"low\""), Reply::chat("\"low\"")]);
     let env = TestEnv::with_server(&server.url);
@@ -92,7 +117,7 @@ fn approvals_hold_on_the_command_line() {
     env.llmc(&["call", "triage", "open", "--yes", "--rules", "rules.yaml"]).expect(0);
     env.write("rules.yaml", "- { component: tri*, than: deny }\n");
     let wrong = env.llmc(&["call", "triage", "x", "--rules", "rules.yaml"]).expect(1);
-    assert!(wrong.stderr.contains("unknown field `than`"), "{wrong}");
+    assert!(wrong.stderr.contains("unknown key `than`"), "{wrong}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmc::component::{ComponentError, ModelComponent, Parts, ROUNDS, ToolErrors, handling};
+use llmc::component::{ComponentError, ModelComponent, Parts, ROUNDS, handling};
 use llmc::harness::{Budget, CallError, Class, Component as _, Decision, Harness, Memory, Rule, RunOptions, Side};
 use llmc::model::Model;
 use llmc::model::anthropic::Anthropic;
@@ -15,7 +15,7 @@ use llmc::model::price::Prices;
 use llmc::model::replay::Replay;
 use llmc::prompt::Templates;
 use llmc::schema::Schema;
-use llmc::spec::{ComponentExample, ComponentSpec, Sampling};
+use llmc::spec::{ComponentExample, ComponentSpec, Sampling, ToolErrors};
 use serde_json::{Value, json};
 
 use crate::server::{Received, Reply, Server};
@@ -193,6 +193,7 @@ fn triage() -> ComponentSpec {
             ComponentExample { input: json!("sssh"), output: json!({"label": "billing"}), hidden: true },
         ],
         tools: vec![],
+        tool_errors: ToolErrors::default(),
         model: vec![],
         sampling: Sampling::default(),
         budget: Default::default(),
@@ -213,7 +214,7 @@ fn parts(models: Vec<Arc<dyn Model>>) -> Parts {
         prices: Prices::default(),
         templates: Arc::new(Templates::load(None).unwrap()),
         sampling: Sampling::default(),
-        tool_errors: ToolErrors::default(),
+        purse: None,
     }
 }
 
@@ -568,9 +569,8 @@ async fn limits_end_the_call_whoever_handles_the_errors_of_tools() {
 
         let calls = kind.reply("", &[("c", "shop_price", r#"{"item":"x"}"#)]);
         let server = Server::script(vec![calls, kind.text(r#"{"label":"bug"}"#)]);
-        let mut own = parts(vec![kind.model(&server.url)]);
-        own.tool_errors = ToolErrors::Caller;
-        let error = Bench::new(with_tools(&["shop.price"]), own).call("x").await.unwrap_err();
+        let spec = ComponentSpec { tool_errors: ToolErrors::Caller, ..with_tools(&["shop.price"]) };
+        let error = Bench::new(spec, parts(vec![kind.model(&server.url)])).call("x").await.unwrap_err();
         assert_eq!((error.class, error.component.as_str()), (Class::Failed, "shop.price"));
         assert_eq!((error.side, error.message.as_str()), (Some(Side::Code), "no such item"));
     }
@@ -658,11 +658,12 @@ async fn the_digest_holds_all_that_answers_depend_on_and_nothing_else() {
     hidden.expect.agree = Some(0.9);
     hidden.retries = 3;
     assert_eq!(digest(hidden, usual()), base);
-    let changes: [fn(&mut ComponentSpec); 7] = [
+    let changes: [fn(&mut ComponentSpec); 8] = [
         |spec| spec.description.push('!'),
         |spec| spec.examples[0].hidden = true,
         |spec| spec.output = Schema::any(),
         |spec| spec.tools.push("add".into()),
+        |spec| spec.tool_errors = ToolErrors::Caller,
         |spec| spec.sampling.temperature = Some(0.1),
         |spec| spec.sampling.seed = Some(1),
         |spec| spec.prompt.system = Some("Be brief.".into()),
@@ -680,7 +681,7 @@ async fn the_digest_holds_all_that_answers_depend_on_and_nothing_else() {
     all.push(digest(triage(), Parts { templates, ..usual() }));
     all.sort_unstable();
     all.dedup();
-    assert_eq!(all.len(), 10);
+    assert_eq!(all.len(), 11);
     assert!(matches!(ModelComponent::new(triage(), parts(vec![])), Err(ComponentError::NoModel(_))));
     let mut spec = triage();
     spec.prompt.template = Some("fancy".into());

@@ -124,6 +124,13 @@ impl TestEnv {
         command
     }
 
+    /// Another program in the same environment, not started yet.
+    pub(crate) fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        self.hermetic(&mut command, &self.root());
+        command
+    }
+
     pub(crate) fn llmc(&self, arguments: &[&str]) -> Run {
         self.command(arguments).output().expect("llmc can be started").into()
     }

@@ -6,9 +6,9 @@ use llmc::ledger::Ledger;
 use serde_json::{Value, json};
 
 use crate::env::TestEnv;
-use crate::server::{Reply, Server};
+use crate::server::{Received, Reply, Server};
 
-const TRIAGE: &str = "llmc: 1\nname: triage\nkind: component\ndescription: How urgent a ticket is.\n\
+pub(crate) const TRIAGE: &str = "llmc: 1\nname: triage\nkind: component\ndescription: How urgent a ticket is.\n\
     input: { type: string }\noutput: { enum: [low, high] }\n";
 /// Answers what holds a word, and leaves the rest.
 const CODE: &str = "```rust\npub fn triage(input: Input) -> Option<Output> {\n    let text = input.to_lowercase();\n    \
@@ -19,7 +19,7 @@ const RASH: &str = "```rust\npub fn triage(_input: Input) -> Option<Output> {\n 
 
 /// What a model said to tickets, one a second: two thirds of them are clear, the others are not. `wrong`: of every so many
 /// clear ones one got the other answer.
-fn record(env: &TestEnv, count: u64, wrong: u64) {
+pub(crate) fn record(env: &TestEnv, count: u64, wrong: u64) {
     record_as(env, count, wrong, |text| json!(text));
 }
 
@@ -66,6 +66,22 @@ fn env(replies: Vec<Reply>) -> (TestEnv, Server) {
     let env = TestEnv::with_server(&server.url);
     env.write("specs/triage.yaml", TRIAGE);
     env.llmc(&["build"]).expect(0);
+    (env, server)
+}
+
+/// A workspace whose `triage` is hardened: committed code for what is clear, and a model that says the rest.
+pub(crate) fn hardened(answer: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) -> (TestEnv, Server) {
+    let server =
+        Server::answering(move |request, number| match String::from_utf8_lossy(&request.body).contains("fn triage") {
+            true => Reply::chat(CODE),
+            false => answer(request, number),
+        });
+    let env = TestEnv::with_server(&server.url);
+    env.write("specs/triage.yaml", TRIAGE);
+    env.llmc(&["build"]).expect(0);
+    record(&env, 300, 0);
+    env.llmc(&["harden", "triage", "-n", "1"]).expect(0);
+    env.llmc(&["harden", "triage", "--accept"]).expect(0);
     (env, server)
 }
 

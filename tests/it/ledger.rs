@@ -427,7 +427,7 @@ fn the_ledger_is_added_up_exported_and_cleared_of_what_is_old() {
     build(&env, &["-n", "2"], 0);
     let stats = env.llmc(&["ledger", "stats"]).expect(0).stdout;
     let cells: Vec<&str> = stats.lines().nth(1).unwrap().split_whitespace().skip(1).collect();
-    assert_eq!(cells, ["openai/test", "2", "50%", "22", "14", "0.0000", "-"], "{stats}");
+    assert_eq!(cells, ["openai/test", "2", "50%", "22", "14", "0.0000", "-", "-"], "{stats}");
     let stats = env.llmc(&["ledger", "stats", "--message-format", "json"]).expect(0).events();
     assert_eq!((&stats[0]["samples"], &stats[0]["passed"]), (&2.into(), &1.into()));
 

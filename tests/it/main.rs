@@ -2,12 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
+#[cfg(unix)]
+mod approvals;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod batch;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod behaviour;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod build;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod budget_calls;
 mod budget;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ci_formats;
@@ -67,6 +71,8 @@ mod serve_mcp;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod serve_outside;
 mod server;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod sides;
 mod stats;
 mod strength;
 mod test_cmd;

@@ -3,7 +3,7 @@
 //! `cargo nextest run --run-ignored only --no-capture -E 'test(outside)'`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -29,12 +29,29 @@ pub(crate) fn tried(command: &mut Command, what: &str) -> Option<()> {
     output.map(|_| ())
 }
 
+/// A folder that `install` filled, in this run of the tests or in an earlier one; `what` it holds, with its version.
+pub(crate) fn installed(what: &str, install: impl FnOnce(&Path) -> Option<()>) -> Option<PathBuf> {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside");
+    fs::create_dir_all(&all).unwrap();
+    let place = all.join(what.replace(['/', '@'], "-"));
+    if !place.exists() {
+        // Whole or not at all, whoever else does the same.
+        let fresh = tempfile::Builder::new().prefix("new-").tempdir_in(&all).unwrap();
+        install(fresh.path())?;
+        if fs::rename(fresh.path(), &place).is_ok() {
+            let _ = fresh.keep();
+        }
+    }
+    Some(place)
+}
+
 /// A folder with the packages.
-pub(crate) fn packages(names: &[&str]) -> Option<tempfile::TempDir> {
-    let folder = tempfile::tempdir().unwrap();
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]).arg(folder.path());
-    tried(pip.args(names), "the packages of PyPI").map(|()| folder)
+pub(crate) fn packages(names: &[&str]) -> Option<PathBuf> {
+    installed(&names.join("+"), |folder| {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]).arg(folder);
+        tried(pip.args(names), "the packages of PyPI")
+    })
 }
 
 #[track_caller]
@@ -57,7 +74,7 @@ fn outside_programs_read_statements_and_verify_envelopes() {
     }
     let mut arguments = vec!["statement"];
     arguments.extend(files.iter().map(String::as_str));
-    let parsed = read(packages.path(), &arguments);
+    let parsed = read(&packages, &arguments);
     let parsed = parsed.as_array().unwrap();
     assert_eq!(parsed.len(), files.len());
     assert!(parsed.iter().all(|one| one["builder"] == "urn:llmc:builder"));
@@ -67,7 +84,7 @@ fn outside_programs_read_statements_and_verify_envelopes() {
     let bad = folder.path().join("bad.json");
     fs::write(&bad, text).unwrap();
     let refused = Command::new("python3")
-        .env("PYTHONPATH", packages.path())
+        .env("PYTHONPATH", &packages)
         .args([SCRIPT, "statement", bad.to_str().unwrap()])
         .output()
         .unwrap();
@@ -76,13 +93,12 @@ fn outside_programs_read_statements_and_verify_envelopes() {
     let env = sign::signed();
     let (envelope, signers) = (env.path(sign::ENVELOPE), env.path("allowed_signers"));
     let arguments = ["envelope", envelope.to_str().unwrap(), signers.to_str().unwrap()];
-    let verified = read(packages.path(), &arguments);
+    let verified = read(&packages, &arguments);
     assert_eq!(verified["payload_type"], "application/vnd.in-toto+json");
     assert_eq!(verified["verified"].as_array().unwrap().len(), 1, "{verified}");
     assert_eq!(verified["statement"]["subjects"][0], "generated/src/double.rs");
     env.write("allowed_signers", &sign::key(&env, "bob", "bob"));
-    let refused =
-        Command::new("python3").env("PYTHONPATH", packages.path()).arg(SCRIPT).args(arguments).output().unwrap();
+    let refused = Command::new("python3").env("PYTHONPATH", &packages).arg(SCRIPT).args(arguments).output().unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("VerificationError"), "{refused:?}");
 }
 
@@ -110,10 +126,10 @@ fn outside_schema_of_sarif_holds_for_what_verify_and_check_print() {
     let empty = TestEnv::empty();
     for (env, command, code) in [(&env, "verify", 6), (&env, "check", 2), (&empty, "verify", 1)] {
         fs::write(&log, env.llmc(&[command, "--message-format", "sarif"]).expect(code).stdout).unwrap();
-        assert_eq!(read(packages.path(), &arguments)["errors"], serde_json::json!([]), "{command}");
+        assert_eq!(read(&packages, &arguments)["errors"], serde_json::json!([]), "{command}");
     }
     fs::write(&log, "{\"version\": \"2.1.0\", \"runs\": [{}]}").unwrap();
-    assert_ne!(read(packages.path(), &arguments)["errors"], serde_json::json!([]));
+    assert_ne!(read(&packages, &arguments)["errors"], serde_json::json!([]));
 }
 
 #[test]
@@ -131,7 +147,7 @@ fn outside_pre_commit_runs_the_hook_of_docs_ci() {
             .args(["-m", "pre_commit", "run", "--all-files"])
             .envs(
                 command
-                    .env("PYTHONPATH", packages.path())
+                    .env("PYTHONPATH", &packages)
                     .env("PATH", path)
                     .get_envs()
                     .filter_map(|(name, value)| value.map(|value| (name.to_owned(), value.to_owned()))),

@@ -12,7 +12,7 @@ use crate::server::{Reply, Server};
 
 const TRIAGE: &str = "llmc: 1\nname: triage\nkind: component\ndescription: How urgent a ticket is.\n\
     input: { type: string }\noutput: { enum: [low, high] }\n";
-const TOKEN: &str = "0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef";
 
 fn workspace(server: &Server) -> TestEnv {
     let env = TestEnv::with_server(&server.url);
@@ -21,7 +21,7 @@ fn workspace(server: &Server) -> TestEnv {
 }
 
 /// A server that is stopped at the end, whatever comes.
-struct Serving(Child);
+pub(crate) struct Serving(Child);
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -65,7 +65,7 @@ fn an_mcp_client_has_a_workspaces_components_as_tools() {
 }
 
 /// Starts it, and hears where it is.
-fn listening(env: &TestEnv, arguments: &[&str]) -> (Serving, Value) {
+pub(crate) fn listening(env: &TestEnv, arguments: &[&str]) -> (Serving, Value) {
     let mut command = env.command(&[&["serve", "--message-format", "json"], arguments].concat());
     command.env("LLMC_SERVE_TOKEN", TOKEN).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
@@ -76,7 +76,7 @@ fn listening(env: &TestEnv, arguments: &[&str]) -> (Serving, Value) {
     (serving, serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
 }
 
-fn post(url: &str, path: &str, body: &str) -> (String, Value) {
+pub(crate) fn post(url: &str, path: &str, body: &str) -> (String, Value) {
     let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     let request = format!(

@@ -1,53 +1,97 @@
-//! Components called by other people's clients: the MCP project's own in Python (two generations of it) and
-//! TypeScript, and `requests`. By hand, since they come from package registries:
+//! The components of a workspace, called through `llmc serve` by other people's clients: the MCP project's own in Python
+//! (two generations of it) and TypeScript, and `requests`. The models behind them are scripted, the code runs in the sandbox.
+//!
+//! `./x test` runs them after all others, since they come from package registries. By hand:
 //! `cargo nextest run --run-ignored only --no-capture -E 'test(outside)'`.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::outside::{packages, tried};
+use crate::env::TestEnv;
+use crate::outside::{installed, packages, tried};
+use crate::serve_cmd::{TOKEN, listening};
+use crate::server::{Received, Reply, Server};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/outside");
-const TOKEN: &str = "0123456789abcdef";
+/// What the workspace has: a component for each thing that can happen, and two functions.
+const SPECS: [(&str, &str); 6] = [
+    (
+        "classify",
+        "kind: component\ndescription: How urgent a ticket is.\n\
+         input: { type: object, properties: { subject: { type: string } }, required: [subject] }\n\
+         output:\n  type: object\n  properties: { label: { enum: [urgent, normal] }, score: { type: number } }\n  \
+         required: [label, score]\n",
+    ),
+    (
+        "broken",
+        "kind: component\ndescription: The model behind it is down.\ninput: { type: string }\noutput: { type: string }\n",
+    ),
+    (
+        "pay",
+        "kind: component\ndescription: Pays an amount.\napproval: ask\n\
+         input: { type: object, properties: { amount: { type: integer } }, required: [amount] }\noutput: { type: string }\n",
+    ),
+    ("sleep", "kind: component\ndescription: Answers too late.\ninput: { type: integer }\noutput: { type: integer }\n"),
+    (
+        "shout",
+        "description: The same text in capitals.\nsignature: \"pub fn shout(text: &str) -> String\"\n\
+         examples:\n  - call: shout(\"a b\")\n    returns: '\"A B\"'\n",
+    ),
+    (
+        "words",
+        "description: The words of a text.\nsignature: \"pub fn words(text: &str) -> Vec<String>\"\n\
+         examples:\n  - call: words(\"a\")\n    returns: 'vec![\"a\".to_string()]'\n",
+    ),
+];
 
-/// `examples/serve.rs`, which cargo builds with the tests.
-fn program() -> PathBuf {
-    let folder = Path::new(env!("CARGO_BIN_EXE_llmc")).parent().unwrap();
-    let program = folder.join("examples/serve");
-    assert!(program.exists(), "cargo build --example serve");
-    program
-}
-
-/// It, over HTTP.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut command = Command::new(program());
-        command.arg("--http").env("LLMC_SERVE_TOKEN", TOKEN).stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut url = String::new();
-        BufReader::new(child.stderr.take().unwrap()).read_line(&mut url).unwrap();
-        Self { child, url: url.trim().to_owned() }
+/// The models: who is asked stands in the description.
+fn model(request: &Received, _: usize) -> Reply {
+    let body = String::from_utf8_lossy(&request.body);
+    let code = |body: &str| Reply::chat(&format!("```rust\npub fn {body}\n```"));
+    if body.contains("The same text in capitals.") {
+        code("shout(text: &str) -> String {\n    text.to_uppercase()\n}")
+    } else if body.contains("The words of a text.") {
+        code("words(text: &str) -> Vec<String> {\n    text.split_whitespace().map(str::to_string).collect()\n}")
+    } else if body.contains("How urgent a ticket is.") {
+        let label = if body.contains("on fire") { "urgent" } else { "normal" };
+        Reply::chat(&json!({ "label": label, "score": 0.9 }).to_string())
+    } else if body.contains("Answers too late.") {
+        match body.contains("3600") {
+            true => Reply::chat("1").hang(0),
+            false => Reply::chat("1").after(Duration::from_secs(3)),
+        }
+    } else {
+        Reply::new(401, "down")
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// The workspace, with its functions built.
+fn workspace() -> (TestEnv, Server) {
+    let server = Server::answering(model);
+    let env = TestEnv::with_server(&server.url);
+    for (name, spec) in SPECS {
+        let sampling = if spec.starts_with("kind") { "" } else { "sampling: { samples: 1 }\n" };
+        env.write(&format!("specs/{name}.yaml"), &format!("llmc: 1\nname: {name}\n{spec}{sampling}"));
     }
+    env.llmc(&["build"]).expect(0);
+    (env, server)
+}
+
+/// How a client starts the command itself.
+fn by_stdio(env: &TestEnv) -> Vec<String> {
+    let root = env.root().display().to_string();
+    ["stdio", env!("CARGO_BIN_EXE_llmc"), "-C", &root, "serve", "--mcp"].map(str::to_owned).to_vec()
+}
+
+fn by_http(url: &str) -> Vec<String> {
+    vec!["http".to_owned(), format!("{url}/mcp"), TOKEN.to_owned()]
 }
 
 #[track_caller]
 fn told(command: &mut Command) -> Value {
-    let output = command.env("NO_PROXY", "127.0.0.1").output().unwrap();
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -55,21 +99,22 @@ fn told(command: &mut Command) -> Value {
 #[test]
 #[ignore = "fetches packages from a registry"]
 fn outside_python_mcp_clients_call_components() {
+    let (env, _server) = workspace();
     for (package, version) in [("mcp==2.3.0", "2026-07-28"), ("mcp==1.30.0", "2025-11-25")] {
-        let Some(packages) = packages(&[package]) else { return };
-        let server = Server::start();
-        let program = program();
-        let url = format!("{}/mcp", server.url);
-        for arguments in [vec!["stdio", program.to_str().unwrap()], vec!["http", &url, TOKEN]] {
-            let mut python = Command::new("python3");
-            python.env("PYTHONPATH", packages.path()).arg(format!("{FOLDER}/mcp_client.py")).args(&arguments);
+        let packages = packages(&[package]).expect("the package can be had");
+        let (_serving, event) = listening(&env, &[]);
+        for arguments in [by_stdio(&env), by_http(event["url"].as_str().unwrap())] {
+            let mut python = env.program("python3");
+            python.env("PYTHONPATH", &packages).arg(format!("{FOLDER}/mcp_client.py")).args(&arguments);
             let seen = told(&mut python);
             assert_eq!(seen["version"], version, "{arguments:?}");
             let names: Vec<&Value> = seen["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
             assert_eq!(names, ["broken", "classify", "pay", "shout", "sleep", "words"]);
             let calls = &seen["calls"];
             assert_eq!(calls["classify"]["structured"], json!({"label": "urgent", "score": 0.9}));
+            assert_eq!(calls["classify"]["meta"]["llmc/side"], "model");
             assert_eq!(calls["shout"]["text"], json!(["IT IS HERE"]));
+            assert_eq!(calls["shout"]["meta"]["llmc/side"], "code");
             assert_eq!(calls["words"]["text"], json!(["[\"one\",\"two\"]"]));
             assert_eq!(calls["broken"]["is_error"], true);
             assert_eq!(calls["broken"]["meta"]["llmc/error"]["class"], "provider");
@@ -80,21 +125,27 @@ fn outside_python_mcp_clients_call_components() {
             assert_eq!(seen["many"], json!(wanted));
         }
     }
+    // They were calls like any other, those that were denied as well.
+    let kept = env.llmc(&["trace", "--component", "pay", "--failed", "--message-format", "json"]).expect(0);
+    assert_eq!(kept.events().len(), 4, "{kept}");
 }
 
 #[test]
 #[ignore = "fetches packages from a registry"]
 fn outside_typescript_mcp_client_calls_components() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut npm = Command::new("npm");
-    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(folder.path());
-    let Some(()) = tried(npm.arg("@modelcontextprotocol/sdk@1.32.2"), "the package of npm") else { return };
-    let server = Server::start();
-    let program = program();
-    let url = format!("{}/mcp", server.url);
-    for arguments in [vec!["stdio", program.to_str().unwrap()], vec!["http", &url, TOKEN]] {
-        let mut node = Command::new("node");
-        node.current_dir(folder.path()).arg(format!("{FOLDER}/mcp_client.mjs")).args(&arguments);
+    let sdk = "@modelcontextprotocol/sdk@1.32.2";
+    let install = |folder: &std::path::Path| {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(folder);
+        tried(npm.arg(sdk), "the package of npm")
+    };
+    let folder = installed(sdk, install).expect("the package can be had");
+    let (env, server) = workspace();
+    let (_serving, event) = listening(&env, &[]);
+    for arguments in [by_stdio(&env), by_http(event["url"].as_str().unwrap())] {
+        let before = server.hung_up();
+        let mut node = env.program("node");
+        node.current_dir(&folder).arg(format!("{FOLDER}/mcp_client.mjs")).args(&arguments);
         let seen = told(&mut node);
         assert_eq!(seen["server"]["name"], "llmc");
         assert_eq!(seen["tools"].as_array().unwrap().len(), 6);
@@ -104,21 +155,24 @@ fn outside_typescript_mcp_client_calls_components() {
         assert!(seen["stopped"].as_str().unwrap().contains("given up"), "{seen}");
         assert_eq!(seen["after"]["content"][0]["text"], "[\"one\",\"two\"]");
         assert_eq!(seen["unknown"], -32602);
+        // What the client gave up is asked of no model any longer, whether llmc goes on (HTTP) or ends.
+        let patience = Instant::now() + Duration::from_secs(20);
+        while server.hung_up() == before {
+            assert!(Instant::now() < patience, "{arguments:?}: the model is still asked");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
 #[test]
 #[ignore = "fetches packages from a registry"]
 fn outside_http_client_calls_components() {
-    let Some(packages) = packages(&["requests==2.32.5"]) else { return };
-    let server = Server::start();
-    let mut python = Command::new("python3");
-    python.env("PYTHONPATH", packages.path()).args([
-        format!("{FOLDER}/http_client.py"),
-        server.url.clone(),
-        TOKEN.into(),
-    ]);
-    let seen = told(&mut python);
+    let packages = packages(&["requests==2.32.5"]).expect("the package can be had");
+    let (env, _server) = workspace();
+    let (_serving, event) = listening(&env, &[]);
+    let mut python = env.program("python3");
+    let arguments = [format!("{FOLDER}/http_client.py"), event["url"].as_str().unwrap().to_owned(), TOKEN.into()];
+    let seen = told(python.env("PYTHONPATH", &packages).args(arguments));
     let status = |what: &str| seen[what]["status"].as_u64().unwrap();
     assert_eq!(seen["health"], json!({"status": 200, "body": {"ok": true}}));
     assert_eq!((status("no token"), status("nothing")), (401, 404));

@@ -111,13 +111,47 @@ fn answers_that_changed_since_the_last_test_are_told() {
 }
 
 #[test]
+fn a_high_rate_is_tested_within_a_cap_and_what_that_takes_is_said_first() {
+    let (env, server) = env("{ valid: 0.99 }", |_, _| false);
+    let run = env.llmc(&["test", "classify", "--list"]).expect(0);
+    assert!(run.stdout.contains("500 at most") && run.stderr.contains("to 500 calls, fewer where it fails"), "{run}");
+    assert!(!run.stderr.contains("tokens"), "nothing is recorded yet: {run}");
+    let run = env.llmc(&["test", "classify"]).expect(0);
+    let asked = server.received().len();
+    assert!((299..500).contains(&asked), "{asked}");
+    assert!(run.stderr.contains(&format!("{asked} to 500 calls, fewer where it fails")), "{run}");
+    // What is too high for so many can fail, and else it stays open; that is said before and after.
+    env.write("specs/classify.yaml", &format!("{SPEC}expect: {{ valid: 0.999 }}\n"));
+    let run = env.llmc(&["test", "classify", "--list"]).expect(0);
+    assert!(run.stderr.contains("with 500 it can fail, and not pass (`--max-runs 2995`)"), "{run}");
+    assert!(run.stderr.contains("; about 9000 to 9000 tokens, as the last 256 recorded calls took"), "{run}");
+    let run = env.llmc(&["test", "classify", "--max-runs", "20"]).expect(8);
+    assert!(
+        run.stderr.contains("`valid ≥ 0.999` takes 2995 calls at least: with 20 it can fail, and not pass"),
+        "{run}"
+    );
+    assert!(run.stdout.contains("it takes 2995 calls at least to show (`--max-runs 2995`)"), "{run}");
+    let run = env.llmc(&["test", "classify", "--max-runs", "20", "--message-format", "json"]).expect(8);
+    let first = &run.events()[0];
+    assert_eq!(
+        (&first["event"], &first["most"], &first["tokens_per_call"]),
+        (&json!("planned"), &json!(20), &json!(18.0))
+    );
+    assert_eq!(tested(&run)["findings"][0]["least_calls"], 2995);
+}
+
+#[test]
+fn a_high_rate_that_does_not_hold_fails_soon() {
+    let (env, server) = env("{ agree: 0.999 }", |_, _| true);
+    env.llmc(&["test", "classify", "-j", "1"]).expect(7);
+    assert!(server.received().len() < 10, "{}", server.received().len());
+}
+
+#[test]
 fn what_can_not_be_tested_is_refused_before_a_call() {
     let (env, server) = env("{ valid: 0.99 }", |_, _| false);
-    let run = env.llmc(&["test", "classify"]).expect(1);
-    assert!(run.stderr.contains("`classify`: `valid: 0.99` takes at least 299 calls to show"), "{run}");
-    assert!(run.stderr.contains("`--max-runs 1196`"), "{run}");
-    let run = env.llmc(&["test", "classify", "--max-runs", "100"]).expect(1);
-    assert!(run.stderr.contains("at most 100 calls can't show `valid: 0.99`: it takes at least 299"), "{run}");
+    let run = env.llmc(&["test", "classify", "--max-runs", "4000"]).expect(1);
+    assert!(run.stderr.contains("at most 3000 calls can be planned for; these are 4000"), "{run}");
     env.write("specs/classify.yaml", SPEC);
     let run = env.llmc(&["test", "classify"]).expect(1);
     assert!(run.stderr.contains("nothing is expected of `classify`"), "{run}");

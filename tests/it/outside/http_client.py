@@ -1,4 +1,4 @@
-"""Calls components over HTTP with `requests`, and prints the statuses and bodies as JSON.
+"""Calls what `llmc serve` serves over HTTP with `requests`, and prints the statuses and bodies as JSON.
 
 http_client.py URL TOKEN
 """
@@ -29,8 +29,8 @@ seen = {
     "one": told(session.get(f"{url}/v1/components/classify", timeout=60)),
     "classify": call("classify", {"subject": "the server is on fire"}),
     "shout": call("shout", "it is here"),
-    "wrong input": call("shout", 7),
-    "broken": call("broken", 1),
+    "wrong input": call("classify", 7),
+    "broken": call("broken", "x"),
     "pay": call("pay", {"amount": 1}),
     "nothing": call("nothing", 1),
 }

@@ -1,11 +1,12 @@
-"""Calls `examples/serve.rs` with the MCP project's own Python client, and prints what it saw as JSON.
+"""Calls what `llmc serve` serves with the MCP project's own Python client, and prints what it saw as JSON.
 
-mcp_client.py stdio PROGRAM
+mcp_client.py stdio PROGRAM ARGUMENT...
 mcp_client.py http URL TOKEN
 """
 
 import asyncio
 import json
+import os
 import sys
 from contextlib import asynccontextmanager
 
@@ -17,7 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 @asynccontextmanager
 async def transport():
     if sys.argv[1] == "stdio":
-        yield stdio_client(StdioServerParameters(command=sys.argv[2]))
+        yield stdio_client(StdioServerParameters(command=sys.argv[2], args=sys.argv[3:], env=dict(os.environ)))
         return
     try:
         import httpx2 as httpx
@@ -61,8 +62,8 @@ async def main():
             "classify": {"subject": "the server is on fire"},
             "shout": {"input": "it is here"},
             "words": {"input": "one two"},
-            "broken": {"input": 1},
-            "pay": {"input": {"amount": 1}},
+            "broken": {"input": "x"},
+            "pay": {"amount": 1},
         }
         together = await asyncio.gather(*(client.call_tool(name, given) for name, given in calls.items()))
         seen["calls"] = {name: plain(result) for name, result in zip(calls, together)}
@@ -73,7 +74,7 @@ async def main():
         except Exception as error:
             seen["unknown"] = str(error)
         # One call is given up, and others go on.
-        slow = asyncio.create_task(client.call_tool("sleep", {"input": 3600}))
+        slow = asyncio.create_task(client.call_tool("sleep", {"input": 3}))
         await asyncio.sleep(0.2)
         slow.cancel()
         await asyncio.gather(slow, return_exceptions=True)
