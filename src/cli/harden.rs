@@ -5,8 +5,8 @@ use std::path::Path;
 use clap::Args;
 use serde_json::json;
 
-use super::Output;
 use super::args::SamplingArgs;
+use super::{Output, end};
 use crate::certify::{LEAST_ANSWERED, needed};
 use crate::driver::{self, Hardened, Hardening, Session, Softened};
 use crate::error::{Error, ExitCode};
@@ -17,18 +17,19 @@ use crate::report::{count, printable};
 #[command(after_help = "\
 The calls recorded first are what code is made from: the model writes programs that answer where the input makes it clear,
 and abstain elsewhere; the best of them is taken. The calls recorded later judge it: where it agrees with the model often
-enough it is certified, and waits to be accepted. From then on it answers first, and the model where it abstains.
+enough it is certified, and waits as a proposal. Once it is accepted it answers first, and the model where it abstains.
 
 Examples:
-  llmc harden ticket_classifier                     code and certificate, to be looked at
-  llmc harden ticket_classifier --accept            commits what waits
+  llmc harden ticket_classifier                     code and certificate, left as a proposal
+  llmc review                                       shows it; `llmc accept`, `llmc reject` for scripts
+  llmc harden ticket_classifier --accept            the same as `llmc accept ticket_classifier`
   llmc harden ticket_classifier --agreement 0.98    promise more
   llmc soften ticket_classifier                     the model alone again")]
 pub(crate) struct HardenArgs {
-    /// The component
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
-    /// Commit what an earlier run left
+    /// The components
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    /// Commit what waits, as `llmc accept` does
     #[arg(long)]
     pub(crate) accept: bool,
     /// How often the code is to agree with the model, at least
@@ -70,7 +71,7 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| format!("`{text}` is not between 0 and 1"))
 }
 
-/// Hardens a component, or commits what waits.
+/// Hardens components, or commits what waits.
 pub(super) async fn harden(
     session: &mut Session,
     args: &HardenArgs,
@@ -79,21 +80,32 @@ pub(super) async fn harden(
 ) -> Result<ExitCode, Error> {
     session.options.no_commit = args.no_commit;
     if args.accept {
-        let commit = driver::accept_hardened(session, &args.name, from)?;
-        if output.is_json() {
-            Output::json_line(json!({"event": "accepted", "component": args.name, "commit": commit}));
-        } else {
-            let commit =
-                commit.map(|commit| format!(" in commit {}", &commit[..commit.len().min(7)])).unwrap_or_default();
-            Output::note(&printable(&format!(
-                "{} is a hybrid now{commit}: code first, and the model where it abstains",
-                args.name
-            )));
+        let summary = driver::accept(session, &args.names, false).await?;
+        if summary.exit.is_none() && !output.is_json() {
+            let (names, are) =
+                (args.names.join(", "), if args.names.len() == 1 { "is a hybrid" } else { "are hybrids" });
+            Output::note(&printable(&format!("{names} {are} now: code first, and the model where it abstains")));
         }
-        return Ok(ExitCode::Done);
+        return Ok(end(&summary, output));
     }
     let asked = Hardening { share: args.share, agreement: args.agreement, alpha: args.alpha };
-    let hardened = driver::harden(session, &args.name, &asked, from).await?;
+    let mut exit = ExitCode::Done;
+    for name in &args.names {
+        match driver::harden(session, name, &asked, from).await {
+            Ok(hardened) => exit = exit.max(shown(&hardened, &asked, output)),
+            // One that was not called often enough keeps no other.
+            Err(error) if error.exit == ExitCode::Inconclusive && args.names.len() > 1 => {
+                output.error(&error);
+                exit = exit.max(error.exit);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(exit)
+}
+
+/// Prints what came of making code.
+fn shown(hardened: &Hardened, asked: &Hardening, output: &Output) -> ExitCode {
     let certificate = hardened.calibration.as_ref().and_then(|calibration| calibration.certificate.as_ref());
     let exit = match (&hardened.chosen, certificate) {
         (_, Some(_)) => ExitCode::Done,
@@ -108,13 +120,13 @@ pub(super) async fn harden(
             "answered": hardened.chosen.map(|chosen| chosen.0), "wrong": hardened.chosen.map(|chosen| chosen.1),
             "cases": hardened.cases, "step": step, "certificate": certificate, "code": hardened.code,
         }));
-        return Ok(exit);
+        return exit;
     }
     if let Some(code) = &hardened.code {
         Output::data(&printable(code));
     }
-    Output::note(&printable(&words(&hardened, &asked)));
-    Ok(exit)
+    Output::note(&printable(&words(hardened, asked)));
+    exit
 }
 
 /// What came of it.
@@ -141,15 +153,8 @@ fn words(hardened: &Hardened, asked: &Hardening) -> String {
     let Some(calibration) = &hardened.calibration else { return text };
     let promised = asked.agreement * 100.0;
     match &calibration.certificate {
-        Some(certificate) => text.push_str(&format!(
-            "On {} later calls with new inputs it answers {} ({:.0} %), and {} of those otherwise than the model: it agrees at \
-             least {promised:.0} % of the time, at {:.0} % confidence.\nIt waits in `.llmc/hardened/{name}`: `llmc harden {name} \
-             --accept` commits it, and the component is a hybrid.",
-            hardened.cases,
-            certificate.n,
-            certificate.coverage * 100.0,
-            certificate.disagreements,
-            certificate.confidence * 100.0
+        Some(_) => text.push_str(&format!(
+            "It waits: `llmc review` shows it, `llmc accept {name}` commits it, and the component is a hybrid then."
         )),
         None => {
             let (n, wrong) = calibration.steps.last().map_or((0, 0), |step| (step.n, step.disagreements));

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Code, FreezeError, Freshness, MARK, Module, code_name, header, is_listed, is_text_of, names_in, read, spec_path,
-    text, unix_lines,
+    Code, FileText, FreezeError, Freshness, MARK, Module, code_name, header, is_listed, is_text_of, names_in, read,
+    spec_path, text, unix_lines,
 };
 use crate::digest::sha256;
-use crate::provenance::Summary;
+use crate::provenance::{Provenance, Subject, Summary};
 use crate::spec::ComponentSpec;
 use crate::types;
 use crate::workspace::{Workspace, paths};
@@ -18,10 +18,29 @@ const COMPONENT_MARK: &str = "// component sha256:";
 /// The Rust of a component: its types and, where it is hardened, the code that answers in the model's place, whose
 /// `pub fn NAME(input: Input) -> Option<Output>` may abstain.
 pub fn component_code(spec: &ComponentSpec, spec_path: &str, hardened: Option<&str>) -> Vec<u8> {
+    component_file(spec, &header(&spec.name, spec_path, &sha256(spec.canonical())), hardened)
+}
+
+fn component_file(spec: &ComponentSpec, head: &str, hardened: Option<&str>) -> Vec<u8> {
     let body = text(&[&types::of(spec), if hardened.is_some() { "\n" } else { "" }, hardened.unwrap_or_default()]);
     let mark = format!("{COMPONENT_MARK}{}\n", sha256(&body));
-    let head = header(&spec.name, spec_path, &sha256(spec.canonical()));
     [head.as_bytes(), mark.as_bytes(), &body].concat()
+}
+
+/// A hardened component's own files: code and provenance. `code` may abstain, and is without the types.
+///
+/// The head names the spec as it was then: what it says beside the types may be another by now.
+pub fn hardened_files(spec: &ComponentSpec, code: &str, provenance: &Provenance) -> Vec<FileText> {
+    let of = &provenance.spec;
+    let code = component_file(spec, &header(&of.name, &of.path, &of.digest), Some(code));
+    let subject = vec![Subject { path: paths::code(&of.name), sha256: sha256(&code) }];
+    let record = Provenance { subject, ..provenance.clone() }.to_bytes();
+    vec![(paths::code(&of.name), code), (paths::provenance(&of.name), record)]
+}
+
+/// What decides whether a hardened component's code is of the types that its spec has.
+pub fn types_digest(spec: &ComponentSpec) -> String {
+    sha256(format!("llmc component 1\n{}", types::of(spec)))
 }
 
 /// The part of a component's file below its head; `None` where it is no such file.
@@ -79,10 +98,14 @@ pub fn component_freshness(workspace: &Workspace, spec: &ComponentSpec, path: &s
 /// Why a component is stale where a function of its name was built.
 pub const WAS_FUNCTION: &str = "it was a function";
 
-/// Whether code answers for a component: its file is a component's, and there is a certificate for it.
+/// Whether code answers for a component: its file is a component's or gone, and a record beside it tells of a certificate.
+///
+/// A record that can't be read is taken for one: nothing is written over what it may vouch for.
 pub fn is_hardened(workspace: &Workspace, name: &str) -> Result<bool, FreezeError> {
-    let code = read(&workspace.path(&paths::code(name)))?.unwrap_or_default();
-    Ok(workspace.path(&paths::certificate(name)).is_file() && component_parts(&code).is_some())
+    let Some(record) = read(&workspace.path(&paths::provenance(name)))? else { return Ok(false) };
+    let code = read(&workspace.path(&paths::code(name)))?;
+    Ok(code.is_none_or(|code| component_parts(&code).is_some())
+        && Summary::read(&record).map_or(true, |record| record.is_hardened))
 }
 
 /// The components that have no provenance: nothing answers for them but a model.

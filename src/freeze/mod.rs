@@ -23,8 +23,8 @@ use crate::workspace::{Workspace, WorkspaceError, paths};
 
 use component::component_parts;
 pub use component::{
-    WAS_FUNCTION, component, component_body, component_code, component_freshness, components_on_disk,
-    is_component_as_written, is_hardened,
+    WAS_FUNCTION, component, component_body, component_code, component_freshness, components_on_disk, hardened_files,
+    is_component_as_written, is_hardened, types_digest,
 };
 
 /// A path relative to the workspace's root, and what the file holds.
@@ -557,7 +557,10 @@ fn plain_name(name: &str) -> Option<&str> {
 pub fn module(name: &str, provenance: &[u8], code: Vec<u8>) -> Result<Module, FreezeError> {
     let summary = Summary::read(provenance)
         .map_err(|source| FreezeError::Provenance { path: paths::provenance(name), source })?;
-    Ok(Module { name: name.to_owned(), dependencies: summary.dependencies, code: Code::new(code) })
+    let code = Code::new(code);
+    // What components need the crate has for all of them.
+    let dependencies = if code.is_component() { BTreeMap::new() } else { summary.dependencies };
+    Ok(Module { name: name.to_owned(), dependencies, code })
 }
 
 /// The files below `generated/` that cargo, rustc or llmc would find: those in these folders of it, or of these names.
