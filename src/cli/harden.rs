@@ -1,6 +1,7 @@
 //! `llmc harden` and `llmc soften`: a component across the boundary, and back.
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -8,7 +9,7 @@ use serde_json::json;
 use super::args::SamplingArgs;
 use super::{Output, end};
 use crate::certify::{LEAST_ANSWERED, needed};
-use crate::driver::{self, Hardened, Hardening, Session, Softened};
+use crate::driver::{self, Hardened, Hardening, Session, Sight, Softened, Standing};
 use crate::error::{Error, ExitCode};
 use crate::report::{count, printable};
 
@@ -24,14 +25,21 @@ Examples:
   llmc review                                       shows it; `llmc accept`, `llmc reject` for scripts
   llmc harden ticket_classifier --accept            the same as `llmc accept ticket_classifier`
   llmc harden ticket_classifier --agreement 0.98    promise more
+  llmc harden --watch                               all components: proposals, when enough has been seen; Ctrl-C ends it
   llmc soften ticket_classifier                     the model alone again")]
 pub(crate) struct HardenArgs {
-    /// The components
-    #[arg(value_name = "NAME", required = true)]
+    /// The components; with --watch all of them where none is named
+    #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// Commit what waits, as `llmc accept` does
-    #[arg(long)]
+    #[arg(long, conflicts_with = "watch")]
     pub(crate) accept: bool,
+    /// Stay, look at what is recorded, and leave a proposal when enough has been seen
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// How often to look whether calls were recorded: `500ms`, `30s`, `5m`
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = interval, requires = "watch")]
+    pub(crate) interval: Duration,
     /// How often the code is to agree with the model, at least
     #[arg(long, value_name = "P", default_value = "0.95", value_parser = rate)]
     pub(crate) agreement: f64,
@@ -71,7 +79,20 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| format!("`{text}` is not between 0 and 1"))
 }
 
-/// Hardens components, or commits what waits.
+/// A time with its unit.
+fn interval(text: &str) -> Result<Duration, String> {
+    let (number, milliseconds) = match (text.strip_suffix("ms"), text.strip_suffix('s'), text.strip_suffix('m')) {
+        (Some(number), ..) => (number, 1),
+        (_, Some(number), _) => (number, 1000),
+        (.., Some(number)) => (number, 60_000),
+        _ => ("", 0),
+    };
+    let milliseconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds));
+    let interval = milliseconds.filter(|interval| (1..=86_400_000).contains(interval));
+    interval.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is no time such as `500ms`, `30s` or `5m`"))
+}
+
+/// Hardens components, watches them, or commits what waits.
 pub(super) async fn harden(
     session: &mut Session,
     args: &HardenArgs,
@@ -79,6 +100,10 @@ pub(super) async fn harden(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     session.options.no_commit = args.no_commit;
+    if args.names.is_empty() && !args.watch {
+        return Err(Error::new(ExitCode::Usage, "which component?")
+            .hint("`llmc harden NAME`; `llmc harden --watch` watches all of them"));
+    }
     if args.accept {
         let summary = driver::accept(session, &args.names, false).await?;
         if summary.exit.is_none() && !output.is_json() {
@@ -89,6 +114,11 @@ pub(super) async fn harden(
         return Ok(end(&summary, output));
     }
     let asked = Hardening { share: args.share, agreement: args.agreement, alpha: args.alpha };
+    if args.watch {
+        let mut tell = |sight: Sight<'_>| told(&sight, args, &asked, output);
+        driver::watch(session, &args.names, &asked, args.interval, from, &mut tell).await?;
+        return Ok(ExitCode::Done);
+    }
     let mut exit = ExitCode::Done;
     for name in &args.names {
         match driver::harden(session, name, &asked, from).await {
@@ -102,6 +132,73 @@ pub(super) async fn harden(
         }
     }
     Ok(exit)
+}
+
+/// Tells what a watch sees.
+fn told(sight: &Sight<'_>, args: &HardenArgs, asked: &Hardening, output: &Output) {
+    match sight {
+        Sight::Begins(names) if output.is_json() => {
+            let seconds = args.interval.as_secs_f64();
+            Output::json_line(json!({"event": "watching", "components": names, "interval": seconds}));
+        }
+        Sight::Begins(names) => Output::note(&printable(&format!(
+            "watching {} (Ctrl-C ends it): {}",
+            count(names.len(), "component"),
+            names.join(", ")
+        ))),
+        Sight::Stands(name, standing) if output.is_json() => {
+            let mut event = json!({"event": "standing", "component": name, "status": status(*standing)});
+            match standing {
+                Standing::TooFew { inputs, cases } => {
+                    event["inputs"] = inputs.0.into();
+                    event["least_inputs"] = inputs.1.into();
+                    event["cases"] = cases.0.into();
+                    event["least_cases"] = cases.1.into();
+                }
+                Standing::Tried { inputs, again } => {
+                    event["inputs"] = (*inputs).into();
+                    event["again"] = (*again).into();
+                }
+                Standing::Answers { is_outdated } => event["outdated"] = (*is_outdated).into(),
+                Standing::Waits | Standing::Ready => {}
+            }
+            Output::json_line(event);
+        }
+        Sight::Stands(name, standing) => Output::note(&printable(&stands(name, *standing))),
+        Sight::Tried(hardened) => {
+            shown(hardened, asked, output);
+        }
+    }
+}
+
+fn status(standing: Standing) -> &'static str {
+    match standing {
+        Standing::TooFew { .. } => "too_few",
+        Standing::Tried { .. } => "tried",
+        Standing::Waits => "waits",
+        Standing::Answers { .. } => "answers",
+        Standing::Ready => "ready",
+    }
+}
+
+/// How a component stands, in words.
+fn stands(name: &str, standing: Standing) -> String {
+    match standing {
+        Standing::TooFew { inputs, cases } => format!(
+            "{name}: {} of {} different inputs to make code from, {} of {} later ones to judge it by",
+            inputs.0, inputs.1, cases.0, cases.1
+        ),
+        Standing::Tried { inputs, again } => {
+            format!("{name}: tried on {}; again when there are {again}", count(inputs, "different input"))
+        }
+        Standing::Waits => format!("{name}: a proposal waits; `llmc review`"),
+        Standing::Answers { is_outdated: false } => format!("{name}: code answers, and is audited"),
+        Standing::Answers { is_outdated: true } => format!(
+            "{name}: code answers that was certified by another model, prompt or spec; after `llmc soften {name}` calls are \
+             recorded by which other code can be certified"
+        ),
+        Standing::Ready => format!("{name}: enough was seen to try code"),
+    }
 }
 
 /// Prints what came of making code.

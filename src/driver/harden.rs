@@ -18,7 +18,7 @@ use super::traces::{Trace, Traces, Tries};
 use super::{Session, Summary, distill};
 use crate::candidate::{self, Candidate};
 use crate::certify::{
-    Calibration, Certificate, LEAST_ANSWERED, Scored, Terms, Window, calibrate, calibration_cases,
+    Calibration, Certificate, LEAST_ANSWERED, Scored, Terms, Window, calibrate, calibration_cases, needed, spent,
 };
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
@@ -110,6 +110,10 @@ impl Evidence {
         (self.modal.len(), self.cases.len())
     }
 
+    /// The fewest of both that could lead to a certificate at all, with the part of alpha that the next attempt may spend.
+    pub(super) fn least(&self, asked: &Hardening, tries: &Tries) -> (usize, usize) {
+        (FEWEST, needed(0, asked.agreement, spent(asked.alpha, tries.attempts + 1)))
+    }
 }
 
 /// Makes code of a component, and leaves a proposal where it can be certified.

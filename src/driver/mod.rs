@@ -42,6 +42,7 @@ mod traces;
 mod suggest;
 mod validate;
 mod verify;
+mod watch;
 
 pub use adopt::{Adopted, adopt};
 pub use against::{Against, Alike, Before, Changed};
@@ -72,6 +73,7 @@ pub use test::{DRIFT, Earlier, Planned, Subject, TestRun, Testing, component_spe
 pub use traces::{Fared, fared_here};
 pub use validate::{Judging, validate};
 pub use verify::{Replayed, replay, verify};
+pub use watch::{GROWTH, Sight, Standing, watch};
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
