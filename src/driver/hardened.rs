@@ -125,6 +125,9 @@ pub(super) async fn examine(
             "{}: was changed since its code was certified, which is promised to agree with the answers of then",
             one.path
         ));
+    } else if record.llmc_version != env!("CARGO_PKG_VERSION") {
+        // What is asked of the model, and what its code may do, is llmc's own: another one may ask otherwise.
+        notes.push(format!("made by llmc {}, whose prompt is not looked at by this one", record.llmc_version));
     } else if record.policy != PolicyRecord::from(&function.spec.policy)
         || record.dependencies != function.spec.dependencies
     {
