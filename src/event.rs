@@ -173,6 +173,8 @@ pub struct Proposed {
     pub told: String,
     /// Inputs on which it differs, where any are known.
     pub differing: Vec<Differing>,
+    /// Of code that would answer for a component, some of the later calls.
+    pub calls: Vec<Answered>,
     /// Lines of code: the artifact's, where there is one, and the proposal's.
     pub lines: (Option<usize>, usize),
     /// `provider/name`.
@@ -195,6 +197,8 @@ pub enum Origin {
     Build,
     /// `llmc regen`.
     Regen,
+    /// `llmc harden`.
+    Harden,
 }
 
 /// How a proposal behaves beside the artifact that it would replace.
@@ -211,8 +215,22 @@ pub enum Behaves {
     Differs,
     /// The artifact fails the checks of the spec as it is now, and the proposal passes them.
     Mends,
+    /// It answers in the place of a component's model, and agrees with that often enough.
+    Agrees,
     /// It could not be found out.
     Unknown,
+}
+
+/// A call of a component that was recorded, with what code says to it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answered {
+    /// The input, as JSON, maybe shortened.
+    pub input: String,
+    /// What the model answered.
+    pub model: String,
+    /// What the code answers; `None` where it abstains.
+    pub code: Option<String>,
 }
 
 /// An input on which the artifact and the proposal differ.

@@ -217,19 +217,14 @@ pub mod paths {
         format!("generated/provenance/{name}.json")
     }
 
-    /// What is promised of the code of a hardened component.
-    pub fn certificate(name: &str) -> String {
-        format!("generated/certificates/{name}.json")
-    }
-
     /// The envelope that signs an artifact's provenance, where it is signed.
     pub fn envelope(name: &str) -> String {
         format!("generated/provenance/{name}.dsse.json")
     }
 
-    /// All that may belong to an artifact alone: code, tests, provenance, envelope, certificate.
-    pub fn all(name: &str) -> [String; 5] {
-        [code(name), tests(name), provenance(name), envelope(name), certificate(name)]
+    /// All that may belong to an artifact alone: code, tests, provenance, envelope.
+    pub fn all(name: &str) -> [String; 4] {
+        [code(name), tests(name), provenance(name), envelope(name)]
     }
 }
 

@@ -91,6 +91,26 @@ fn is_as_sure(confidence: f64, threshold: f64) -> bool {
 }
 
 impl Certificate {
+    /// The one that follows from these counts: of `n` cases that the code answers at a threshold, so many otherwise than
+    /// the model.
+    pub fn of(n: usize, disagreements: usize, terms: &Terms, threshold: f64, window: Window) -> Self {
+        let attempt = terms.attempt.max(1);
+        let spent = spent(terms.alpha, attempt);
+        Self {
+            n,
+            disagreements,
+            coverage: n as f64 / window.cases as f64,
+            agreement: terms.agreement,
+            confidence: 1.0 - terms.alpha,
+            spent,
+            chance: stats::binomial_at_most(disagreements, n, 1.0 - terms.agreement),
+            at_least: stats::at_least(n.saturating_sub(disagreements), n, spent),
+            threshold,
+            attempt,
+            window,
+        }
+    }
+
     /// Whether the code answers with this confidence, and does not leave it to the model.
     pub fn answers(&self, confidence: f64) -> bool {
         is_as_sure(confidence, self.threshold)
@@ -161,19 +181,8 @@ pub fn calibrate(cases: &[Scored], thresholds: &[f64], terms: &Terms, window: Wi
             None => {}
             Some(false) => break,
             Some(true) => {
-                certificate = Some(Certificate {
-                    n,
-                    disagreements,
-                    coverage: n as f64 / cases.len() as f64,
-                    agreement: terms.agreement,
-                    confidence: 1.0 - terms.alpha,
-                    spent,
-                    chance,
-                    at_least: stats::at_least(agreed, n, spent),
-                    threshold,
-                    attempt: terms.attempt.max(1),
-                    window: window.clone(),
-                });
+                let window = Window { cases: cases.len(), ..window.clone() };
+                certificate = Some(Certificate::of(n, disagreements, terms, threshold, window));
             }
         }
     }

@@ -1,14 +1,15 @@
 //! `llmc harden` and `llmc soften`: a component across the boundary, and back.
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 
-use super::Output;
 use super::args::SamplingArgs;
+use super::{Output, end};
 use crate::certify::{LEAST_ANSWERED, needed};
-use crate::driver::{self, Hardened, Hardening, Session, Softened};
+use crate::driver::{self, Hardened, Hardening, Session, Sight, Softened, Standing};
 use crate::error::{Error, ExitCode};
 use crate::report::{count, printable};
 
@@ -17,20 +18,28 @@ use crate::report::{count, printable};
 #[command(after_help = "\
 The calls recorded first are what code is made from: the model writes programs that answer where the input makes it clear,
 and abstain elsewhere; the best of them is taken. The calls recorded later judge it: where it agrees with the model often
-enough it is certified, and waits to be accepted. From then on it answers first, and the model where it abstains.
+enough it is certified, and waits as a proposal. Once it is accepted it answers first, and the model where it abstains.
 
 Examples:
-  llmc harden ticket_classifier                     code and certificate, to be looked at
-  llmc harden ticket_classifier --accept            commits what waits
+  llmc harden ticket_classifier                     code and certificate, left as a proposal
+  llmc review                                       shows it; `llmc accept`, `llmc reject` for scripts
+  llmc harden ticket_classifier --accept            the same as `llmc accept ticket_classifier`
   llmc harden ticket_classifier --agreement 0.98    promise more
+  llmc harden --watch                               all components: proposals, when enough has been seen; Ctrl-C ends it
   llmc soften ticket_classifier                     the model alone again")]
 pub(crate) struct HardenArgs {
-    /// The component
+    /// The components; with --watch all of them where none is named
     #[arg(value_name = "NAME")]
-    pub(crate) name: String,
-    /// Commit what an earlier run left
-    #[arg(long)]
+    pub(crate) names: Vec<String>,
+    /// Commit what waits, as `llmc accept` does
+    #[arg(long, conflicts_with = "watch")]
     pub(crate) accept: bool,
+    /// Stay, look at what is recorded, and leave a proposal when enough has been seen
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// How often to look whether calls were recorded: `500ms`, `30s`, `5m`
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = interval, requires = "watch")]
+    pub(crate) interval: Duration,
     /// How often the code is to agree with the model, at least
     #[arg(long, value_name = "P", default_value = "0.95", value_parser = rate)]
     pub(crate) agreement: f64,
@@ -70,7 +79,20 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| format!("`{text}` is not between 0 and 1"))
 }
 
-/// Hardens a component, or commits what waits.
+/// A time with its unit.
+fn interval(text: &str) -> Result<Duration, String> {
+    let (number, milliseconds) = match (text.strip_suffix("ms"), text.strip_suffix('s'), text.strip_suffix('m')) {
+        (Some(number), ..) => (number, 1),
+        (_, Some(number), _) => (number, 1000),
+        (.., Some(number)) => (number, 60_000),
+        _ => ("", 0),
+    };
+    let milliseconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds));
+    let interval = milliseconds.filter(|interval| (1..=86_400_000).contains(interval));
+    interval.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is no time such as `500ms`, `30s` or `5m`"))
+}
+
+/// Hardens components, watches them, or commits what waits.
 pub(super) async fn harden(
     session: &mut Session,
     args: &HardenArgs,
@@ -78,22 +100,109 @@ pub(super) async fn harden(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     session.options.no_commit = args.no_commit;
+    if args.names.is_empty() && !args.watch {
+        return Err(Error::new(ExitCode::Usage, "which component?")
+            .hint("`llmc harden NAME`; `llmc harden --watch` watches all of them"));
+    }
     if args.accept {
-        let commit = driver::accept_hardened(session, &args.name, from)?;
-        if output.is_json() {
-            Output::json_line(json!({"event": "accepted", "component": args.name, "commit": commit}));
-        } else {
-            let commit =
-                commit.map(|commit| format!(" in commit {}", &commit[..commit.len().min(7)])).unwrap_or_default();
-            Output::note(&printable(&format!(
-                "{} is a hybrid now{commit}: code first, and the model where it abstains",
-                args.name
-            )));
+        let summary = driver::accept(session, &args.names, false).await?;
+        if summary.exit.is_none() && !output.is_json() {
+            let (names, are) =
+                (args.names.join(", "), if args.names.len() == 1 { "is a hybrid" } else { "are hybrids" });
+            Output::note(&printable(&format!("{names} {are} now: code first, and the model where it abstains")));
         }
-        return Ok(ExitCode::Done);
+        return Ok(end(&summary, output));
     }
     let asked = Hardening { share: args.share, agreement: args.agreement, alpha: args.alpha };
-    let hardened = driver::harden(session, &args.name, &asked, from).await?;
+    if args.watch {
+        let mut tell = |sight: Sight<'_>| told(&sight, args, &asked, output);
+        driver::watch(session, &args.names, &asked, args.interval, from, &mut tell).await?;
+        return Ok(ExitCode::Done);
+    }
+    let mut exit = ExitCode::Done;
+    for name in &args.names {
+        match driver::harden(session, name, &asked, from).await {
+            Ok(hardened) => exit = exit.max(shown(&hardened, &asked, output)),
+            // One that was not called often enough keeps no other.
+            Err(error) if error.exit == ExitCode::Inconclusive && args.names.len() > 1 => {
+                output.error(&error);
+                exit = exit.max(error.exit);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(exit)
+}
+
+/// Tells what a watch sees.
+fn told(sight: &Sight<'_>, args: &HardenArgs, asked: &Hardening, output: &Output) {
+    match sight {
+        Sight::Begins(names) if output.is_json() => {
+            let seconds = args.interval.as_secs_f64();
+            Output::json_line(json!({"event": "watching", "components": names, "interval": seconds}));
+        }
+        Sight::Begins(names) => Output::note(&printable(&format!(
+            "watching {} (Ctrl-C ends it): {}",
+            count(names.len(), "component"),
+            names.join(", ")
+        ))),
+        Sight::Stands(name, standing) if output.is_json() => {
+            let mut event = json!({"event": "standing", "component": name, "status": status(*standing)});
+            match standing {
+                Standing::TooFew { inputs, cases } => {
+                    event["inputs"] = inputs.0.into();
+                    event["least_inputs"] = inputs.1.into();
+                    event["cases"] = cases.0.into();
+                    event["least_cases"] = cases.1.into();
+                }
+                Standing::Tried { inputs, again } => {
+                    event["inputs"] = (*inputs).into();
+                    event["again"] = (*again).into();
+                }
+                Standing::Answers { is_outdated } => event["outdated"] = (*is_outdated).into(),
+                Standing::Waits | Standing::Ready => {}
+            }
+            Output::json_line(event);
+        }
+        Sight::Stands(name, standing) => Output::note(&printable(&stands(name, *standing))),
+        Sight::Tried(hardened) => {
+            shown(hardened, asked, output);
+        }
+    }
+}
+
+fn status(standing: Standing) -> &'static str {
+    match standing {
+        Standing::TooFew { .. } => "too_few",
+        Standing::Tried { .. } => "tried",
+        Standing::Waits => "waits",
+        Standing::Answers { .. } => "answers",
+        Standing::Ready => "ready",
+    }
+}
+
+/// How a component stands, in words.
+fn stands(name: &str, standing: Standing) -> String {
+    match standing {
+        Standing::TooFew { inputs, cases } => format!(
+            "{name}: {} of {} different inputs to make code from, {} of {} later ones to judge it by",
+            inputs.0, inputs.1, cases.0, cases.1
+        ),
+        Standing::Tried { inputs, again } => {
+            format!("{name}: tried on {}; again when there are {again}", count(inputs, "different input"))
+        }
+        Standing::Waits => format!("{name}: a proposal waits; `llmc review`"),
+        Standing::Answers { is_outdated: false } => format!("{name}: code answers, and is audited"),
+        Standing::Answers { is_outdated: true } => format!(
+            "{name}: code answers that was certified by another model, prompt or spec; after `llmc soften {name}` calls are \
+             recorded by which other code can be certified"
+        ),
+        Standing::Ready => format!("{name}: enough was seen to try code"),
+    }
+}
+
+/// Prints what came of making code.
+fn shown(hardened: &Hardened, asked: &Hardening, output: &Output) -> ExitCode {
     let certificate = hardened.calibration.as_ref().and_then(|calibration| calibration.certificate.as_ref());
     let exit = match (&hardened.chosen, certificate) {
         (_, Some(_)) => ExitCode::Done,
@@ -108,13 +217,13 @@ pub(super) async fn harden(
             "answered": hardened.chosen.map(|chosen| chosen.0), "wrong": hardened.chosen.map(|chosen| chosen.1),
             "cases": hardened.cases, "step": step, "certificate": certificate, "code": hardened.code,
         }));
-        return Ok(exit);
+        return exit;
     }
     if let Some(code) = &hardened.code {
         Output::data(&printable(code));
     }
-    Output::note(&printable(&words(&hardened, &asked)));
-    Ok(exit)
+    Output::note(&printable(&words(hardened, asked)));
+    exit
 }
 
 /// What came of it.
@@ -141,15 +250,8 @@ fn words(hardened: &Hardened, asked: &Hardening) -> String {
     let Some(calibration) = &hardened.calibration else { return text };
     let promised = asked.agreement * 100.0;
     match &calibration.certificate {
-        Some(certificate) => text.push_str(&format!(
-            "On {} later calls with new inputs it answers {} ({:.0} %), and {} of those otherwise than the model: it agrees at \
-             least {promised:.0} % of the time, at {:.0} % confidence.\nIt waits in `.llmc/hardened/{name}`: `llmc harden {name} \
-             --accept` commits it, and the component is a hybrid.",
-            hardened.cases,
-            certificate.n,
-            certificate.coverage * 100.0,
-            certificate.disagreements,
-            certificate.confidence * 100.0
+        Some(_) => text.push_str(&format!(
+            "It waits: `llmc review` shows it, `llmc accept {name}` commits it, and the component is a hybrid then."
         )),
         None => {
             let (n, wrong) = calibration.steps.last().map_or((0, 0), |step| (step.n, step.disagreements));

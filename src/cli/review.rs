@@ -122,7 +122,7 @@ fn list(waiting: &[Waiting], output: &Output) {
             }
         }
     }
-    text.push_str("\n`llmc accept SPEC` or `--all` commits, `llmc reject SPEC` or `--all` turns down, `llmc regen SPEC` draws anew;\n`llmc review` in a terminal shows one after the other.\n");
+    text.push_str("\n`llmc accept SPEC` or `--all` commits, `llmc reject SPEC` or `--all` turns down, `llmc regen SPEC` (of a component `llmc harden`) draws anew;\n`llmc review` in a terminal shows one after the other.\n");
     Output::data(&text);
 }
 
@@ -306,6 +306,9 @@ impl Screen<'_> {
             ("compiler", format!("{} on {}", provenance.toolchain.rustc, provenance.toolchain.host)),
             ("sandbox", provenance.sandbox.clone()),
         ];
+        if let Some(hardness) = provenance.hardness() {
+            rows.extend(report::certificate_rows(hardness));
+        }
         for repair in &drawn.repairs {
             let by = match repair.by {
                 Fixer::Model => repair.model.as_deref().unwrap_or("a model"),
@@ -347,8 +350,8 @@ impl Screen<'_> {
             return Ok(false);
         }
         let root = session.workspace.root.clone();
-        let (_, mistakes) = driver::load_specs(session, std::slice::from_ref(&path), &root)?;
-        for one in &mistakes {
+        let found = driver::load(session, std::slice::from_ref(&path), &root)?;
+        for one in &found.mistakes {
             self.output.mistakes(one);
         }
         Ok(true)
@@ -452,13 +455,18 @@ fn rows(told: &Proposed) -> String {
     for one in &told.differing {
         rows.push(("", format!("{}: {} -> {}", one.call, one.artifact, one.proposal)));
     }
+    for one in &told.calls {
+        rows.push(("", report::recorded_call(one)));
+    }
     rows.push(("size", size));
-    rows.push(("sample", format!("{sample} of {sampled} from {}; {passed} pass", told.model)));
+    let good = if told.origin == Origin::Harden { "compile" } else { "pass" };
+    rows.push(("sample", format!("{sample} of {sampled} from {}; {passed} {good}", told.model)));
     let cost = told.usd.map(|usd| format!(", ${usd:.4}")).unwrap_or_default();
     rows.push(("cost", format!("{} tokens{cost}", told.tokens)));
     let by = match told.origin {
         Origin::Build => "llmc build",
         Origin::Regen => "llmc regen",
+        Origin::Harden => "llmc harden",
     };
     rows.push(("made", format!("{} by `{by}`", told.made)));
     if let Some((why, next)) = &told.stale {

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::Output;
 use super::args::{ShowArgs, ShowFormat};
-use crate::driver::{self, Session};
+use crate::driver::{self, Fared, Session};
 use crate::error::{Error, ExitCode};
 use crate::ledger::{Ledger, Recorded};
-use crate::provenance::{Drawn, Fixer, Origin, Provenance};
-use crate::report::{count, printable};
+use crate::provenance::{Drawn, Fixer, Origin, Provenance, rfc3339};
+use crate::report::{self, count, printable};
 use crate::workspace::paths;
 
 /// Shows an artifact, its code, or the samples of its last build.
@@ -19,17 +19,21 @@ pub(super) fn show(session: &Session, args: &ShowArgs, from: &Path, output: &Out
     if let Some(revision) = revision {
         return earlier(session, args, named, revision, output);
     }
-    let (specs, mistakes) = driver::load_specs(session, &[named.to_owned()], from)?;
-    if !mistakes.is_empty() {
-        return Err(Error::spec(mistakes));
+    let found = driver::load(session, &[named.to_owned()], from)?;
+    if !found.mistakes.is_empty() {
+        return Err(Error::spec(found.mistakes));
     }
-    let name = &specs.last().expect("a spec that was named was loaded or is invalid").spec.name;
+    let component = found.components.last().map(|one| &one.spec.name);
+    let name = component.or(found.functions.last().map(|one| &one.spec.name));
+    let name = name.expect("a spec that was named was loaded or is invalid");
     if args.samples {
         return samples(session, name, output);
     }
-    let missing = |_| {
-        Error::new(ExitCode::Usage, format!("`{name}` has no artifact yet"))
-            .hint(format!("`llmc build {name}` makes one"))
+    let missing = |_| match component {
+        None => Error::new(ExitCode::Usage, format!("`{name}` has no artifact yet"))
+            .hint(format!("`llmc build {name}` makes one")),
+        Some(_) => Error::new(ExitCode::Usage, format!("`{name}` has no code that answers: its model answers alone"))
+            .hint(format!("`llmc call {name} --describe` tells of it, `llmc harden {name}` makes code of it")),
     };
     if args.code {
         Output::data(&std::fs::read_to_string(session.workspace.path(&paths::code(name))).map_err(missing)?);
@@ -43,7 +47,9 @@ pub(super) fn show(session: &Session, args: &ShowArgs, from: &Path, output: &Out
         Output::data(&String::from_utf8_lossy(&envelope.unwrap_or(bytes)));
         return Ok(ExitCode::Done);
     }
-    record(&bytes, &path, format)
+    // That a ledger can't be read is told by those who need it.
+    let fared = |provenance: &Provenance| driver::fared_here(session, provenance).ok();
+    record(&bytes, &path, format, fared)
 }
 
 fn format(args: &ShowArgs, output: &Output) -> ShowFormat {
@@ -78,11 +84,16 @@ fn earlier(
         Output::data(&String::from_utf8_lossy(&envelope.map_or(bytes, |(_, envelope)| envelope)));
         return Ok(ExitCode::Done);
     }
-    record(&bytes, &format!("{}` in `{commit}", paths::provenance(&name)), format)
+    record(&bytes, &format!("{}` in `{commit}", paths::provenance(&name)), format, |_| None)
 }
 
 /// Prints a record.
-fn record(bytes: &[u8], path: &str, format: ShowFormat) -> Result<ExitCode, Error> {
+fn record(
+    bytes: &[u8],
+    path: &str,
+    format: ShowFormat,
+    fared: impl Fn(&Provenance) -> Option<Fared>,
+) -> Result<ExitCode, Error> {
     if format == ShowFormat::Json {
         let value: Value = serde_json::from_slice(bytes)
             .map_err(|error| Error::new(ExitCode::Difference, format!("failed to read `{path}`")).cause(error))?;
@@ -91,12 +102,13 @@ fn record(bytes: &[u8], path: &str, format: ShowFormat) -> Result<ExitCode, Erro
     }
     let provenance = Provenance::read(bytes)
         .map_err(|error| Error::new(ExitCode::Difference, format!("failed to read `{path}`")).cause(error))?;
-    Output::data(&printable(&summary(&provenance)));
+    let fared = fared(&provenance).filter(|_| provenance.hardness().is_some());
+    Output::data(&printable(&summary(&provenance, fared)));
     Ok(ExitCode::Done)
 }
 
 /// The provenance in a few lines.
-fn summary(provenance: &Provenance) -> String {
+fn summary(provenance: &Provenance, fared: Option<Fared>) -> String {
     let mut rows: Vec<(&str, String)> = vec![
         ("spec", format!("{} (sha256:{})", provenance.spec.path, short(&provenance.spec.digest))),
         ("code", paths::code(&provenance.spec.name)),
@@ -108,6 +120,20 @@ fn summary(provenance: &Provenance) -> String {
             if let Some(from) = &adoption.from {
                 rows.push(("made from", format!("an artifact with code sha256:{}", short(&from.code))));
             }
+        }
+    }
+    if let Some(hardness) = provenance.hardness() {
+        rows.extend(report::certificate_rows(hardness));
+    }
+    if let Some(Fared { agreed, disagreed, demoted }) = fared {
+        if agreed + disagreed > 0 {
+            rows.push((
+                "audited",
+                format!("{} of its answers on this machine, {disagreed} otherwise", agreed + disagreed),
+            ));
+        }
+        if let Some(at) = demoted {
+            rows.push(("demoted", format!("{}: the model answers alone since", rfc3339(at / 1000))));
         }
     }
     let is_drawn = provenance.drawn().is_some();

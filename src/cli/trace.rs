@@ -79,7 +79,7 @@ pub(super) fn trace(session: &Session, args: &TraceArgs, output: &Output) -> Res
         side: args.side.clone(),
         failed: args.failed,
         since: args.since.map(|age| now.saturating_sub(age)),
-        before: None,
+        ..Filter::default()
     };
     let Some(named) = &args.run else {
         let runs = ledger.runs(&filter, args.number)?;
@@ -291,6 +291,9 @@ fn line(crossing: &Crossing, room: Option<usize>) -> String {
     }
     if let Some(audit) = &crossing.audit {
         head.push_str(if audit.agreed { ", audited: the same" } else { ", audited: the model says otherwise" });
+        if audit.evidence.demoted {
+            head.push_str(", the code is demoted");
+        }
     }
     let outcome = match (&crossing.error, &crossing.output) {
         (Some(error), _) => format!("✗ {}: {}", error.class, error.message),
@@ -363,7 +366,8 @@ fn whole(crossing: &Crossing) -> String {
         let said = audit.output.as_ref().map(ToString::to_string).unwrap_or_default();
         let evidence = audit.evidence;
         let sums = format!("{} of {} audits agreed", evidence.agreed, evidence.agreed + evidence.disagreed);
-        put("audit", &format!("the model says {said}; {sums}, e = {:.2}", evidence.e_value));
+        let demoted = if evidence.demoted { "; the code is demoted" } else { "" };
+        put("audit", &format!("the model says {said}; {sums}, e = {:.2}{demoted}", evidence.e_value));
     }
     text
 }

@@ -767,7 +767,7 @@ fn repairs(samples: &Samples, chosen: &Chosen<'_>, models: &[Arc<dyn crate::mode
     way.into_iter().filter_map(step).collect()
 }
 
-fn judged(samples: &Samples) -> Vec<Judged<'_>> {
+pub(super) fn judged(samples: &Samples) -> Vec<Judged<'_>> {
     samples
         .list
         .iter()
@@ -934,6 +934,7 @@ fn record(
         },
         repairs: repairs(samples, chosen, models),
         certificate: None,
+        hardness: None,
     };
     base_record(target, target.inputs.clone(), Origin::Model(Box::new(drawn)), validator, checks)
 }
@@ -960,15 +961,7 @@ pub(super) fn base_record(
         policy: (&spec.policy).into(),
         dependencies: spec.dependencies.clone(),
         uses: target.uses.clone(),
-        crates: checks
-            .crates()
-            .iter()
-            .map(|locked| CrateRecord {
-                name: locked.name.clone(),
-                version: locked.version.clone(),
-                sha256: locked.checksum.clone(),
-            })
-            .collect(),
+        crates: crates(checks),
         toolchain: ToolchainRecord {
             rustc: validator.toolchain().version.clone(),
             host: validator.toolchain().host.clone(),
@@ -982,7 +975,17 @@ pub(super) fn base_record(
 }
 
 /// How well candidates were confined, for the record.
-fn sandbox_grade() -> String {
+/// The crates that were compiled in.
+pub(super) fn crates(checks: &validate::Checks) -> Vec<CrateRecord> {
+    let record = |locked: &validate::Locked| CrateRecord {
+        name: locked.name.clone(),
+        version: locked.version.clone(),
+        sha256: locked.checksum.clone(),
+    };
+    checks.crates().iter().map(record).collect()
+}
+
+pub(super) fn sandbox_grade() -> String {
     match sandbox::mode() {
         sandbox::Mode::Strict => format!("strict: {}", sandbox::layers()),
         sandbox::Mode::Off => "off".to_owned(),

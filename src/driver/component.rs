@@ -54,11 +54,16 @@ pub(super) fn refresh(
     let code_path = paths::code(name);
     let code = match (&freshness, is_hardened) {
         (Freshness::Fresh | Freshness::Unlisted, _) => read(session, &code_path)?,
-        (_, true) => {
+        (Freshness::Stale(_), true) => {
             let message =
                 format!("`{name}` is hardened, and what it takes or gives changed: its code is of other types");
             return Err(Error::new(ExitCode::Difference, message)
                 .hint(format!("`llmc harden {name}` makes code of it anew, `llmc soften {name}` does without")));
+        }
+        (_, true) => {
+            let message = format!("`{name}` is hardened, and its code is not as it was accepted");
+            return Err(Error::new(ExitCode::Difference, message)
+                .hint(format!("`llmc replay {name} --overwrite` makes it again, `llmc soften {name}` does without")));
         }
         _ => freeze::component_code(&one.spec, &one.path, None),
     };
@@ -165,10 +170,12 @@ pub fn left_out(session: &Session) -> Result<Vec<(String, String)>, Error> {
 pub(super) fn differences(session: &Session, one: &LoadedComponent) -> Result<Option<(String, String)>, Error> {
     let name = &one.spec.name;
     let message = match freeze::component_freshness(&session.workspace, &one.spec, &one.path)? {
-        Freshness::Fresh | Freshness::Unlisted => match super::harden::hardness(session, name) {
-            Ok(_) => return Ok(None),
-            Err(_) => return Ok(Some((paths::certificate(name), "does not belong to the code beside it".to_owned()))),
-        },
+        Freshness::Fresh | Freshness::Unlisted => {
+            let own = [paths::tests(name), paths::provenance(name), paths::envelope(name)];
+            let own = if freeze::is_hardened(&session.workspace, name)? { &own[..1] } else { &own[..] };
+            let left = own.iter().find(|path| session.workspace.path(path).exists());
+            return Ok(left.map(|path| (path.clone(), "belongs to no code: a model answers this component".to_owned())));
+        }
         Freshness::Missing => format!("is not there: `llmc build {name}` writes it"),
         Freshness::HandEdited(_) => "was edited by hand".to_owned(),
         Freshness::Taken(other) => format!("is that of `{other}`"),

@@ -8,18 +8,19 @@ use serde_json::Value;
 
 use super::purse::{Caps, OfCalls, Purse};
 use super::specs::{Found, load};
-use super::{Loaded, LoadedComponent, Session, tell};
-use crate::certify::Certificate;
+use super::traces::{Fared, fared_here};
+use super::{Loaded, LoadedComponent, Session, hardened, tell};
 use crate::component::{self, ModelComponent, Parts};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
 use crate::event::Event;
 use crate::harness::{
-    About, Approver, Audit, BoxFuture, Budget, Builder, CallError, Class, Component, Context, Decision, Harness,
-    Outcome, Rule, Side,
+    About, Approver, BoxFuture, Budget, Builder, CallError, Class, Component, Context, Decision, Harness, Outcome,
+    Rule, Side,
 };
-use crate::ledger::{Filter, Keeper};
+use crate::ledger::Keeper;
 use crate::prompt::Templates;
+use crate::provenance;
 use crate::register::{self, Callable};
 use crate::spec::{ComponentSpec, Dependency};
 use crate::validate::{Artifacts, Called, Worker};
@@ -111,9 +112,14 @@ pub async fn open(session: &mut Session, named: &[String], opening: Opening, fro
                 let artifact =
                     Artifact::new(one, worker, About { side: Side::Code, model: None, tools: None, ..about });
                 builder.hybrid_of(&spec.name, artifact, model);
-                if let Some(hardness) = super::harden::hardness(session, &spec.name)? {
-                    let seen = audits(session, &spec.name, &one.digest)?;
-                    builder.audit(&spec.name, audit(&hardness.certificate, seen));
+                if let Some(record) = hardened::record(session, &spec.name)?
+                    && let Some(hardness) = record.hardness()
+                {
+                    let fared = fared_here(session, &record)?;
+                    if let Some(note) = demoted(&spec.name, &fared) {
+                        session.tell(Event::Note(note));
+                    }
+                    builder.audit(&spec.name, fared.audit(&hardness.certificate));
                 }
             }
             None => {
@@ -251,22 +257,56 @@ fn not_callable(session: &Session, name: &str) -> Error {
     Error::new(ExitCode::Usage, format!("`{name}` has no code yet")).hint(format!("`llmc build {name}` makes it"))
 }
 
-/// How the code of a hardened component is watched: for what was promised of it.
-fn audit(certificate: &Certificate, (agreed, disagreed): (u64, u64)) -> Audit {
-    let alpha = 1.0 - certificate.confidence;
-    Audit { agreement: certificate.agreement, alpha, agreed, disagreed, ..Audit::default() }
+/// What is said where code was demoted.
+fn demoted(name: &str, fared: &Fared) -> Option<String> {
+    let Fared { agreed, disagreed, demoted } = fared;
+    let when = provenance::rfc3339((*demoted)? / 1000);
+    Some(format!(
+        "the code of `{name}` was demoted at {when}: {disagreed} of {} audits said otherwise than its model, which answers alone \
+         since; `llmc harden {name}` makes code anew from its answers since then",
+        agreed + disagreed
+    ))
 }
 
-/// How often this code was held against the model so far, and said the same or something else.
-fn audits(session: &mut Session, name: &str, digest: &str) -> Result<(u64, u64), Error> {
-    let filter = Filter { component: Some(name.to_owned()), side: Some("code".to_owned()), ..Filter::default() };
-    let calls = session.ledger()?.crossings(&filter)?;
-    let own = calls.iter().filter(|call| call.digest.as_deref().is_some_and(|of| of.split('+').next() == Some(digest)));
-    let audits = own.filter_map(|call| call.audit.as_ref());
-    Ok(audits.fold((0, 0), |(agreed, disagreed), audit| match audit.agreed {
-        true => (agreed + 1, disagreed),
-        false => (agreed, disagreed + 1),
-    }))
+/// The code of one module, and what can be called in it.
+pub(super) struct Piece {
+    name: String,
+    text: String,
+    digest: String,
+    callable: Callable,
+}
+
+impl Piece {
+    /// The module `name`, whose functions are those of the spec `of`.
+    pub(super) fn new(name: String, text: String, of: &str, is_component: bool) -> Self {
+        let callable = register::read(&text, of, is_component);
+        Self { name, digest: sha256(&text), callable, text }
+    }
+}
+
+/// What `register` is written with; specs may ask for more.
+pub(super) fn plain_dependencies() -> BTreeMap<String, Dependency> {
+    let plain = |features: &[&str]| Dependency {
+        version: "1".to_owned(),
+        features: features.iter().map(|feature| (*feature).to_owned()).collect(),
+        default_features: true,
+    };
+    BTreeMap::from([("serde".to_owned(), plain(&["derive"])), ("serde_json".to_owned(), plain(&[]))])
+}
+
+/// The crate that answers for these modules.
+pub(super) fn assembled(
+    pieces: Vec<Piece>,
+    dependencies: BTreeMap<String, Dependency>,
+    forbid_unsafe: bool,
+) -> Artifacts {
+    let mut root: String = pieces.iter().map(|piece| format!("pub mod {};\n", piece.name)).collect();
+    let known: Vec<_> =
+        pieces.iter().map(|piece| (piece.name.as_str(), piece.digest.as_str(), &piece.callable)).collect();
+    root.push_str(&register::write(&known));
+    let mut files: Vec<_> = pieces.into_iter().map(|piece| (format!("{}.rs", piece.name), piece.text)).collect();
+    files.push(("lib.rs".to_owned(), root));
+    Artifacts { files, dependencies, forbid_unsafe }
 }
 
 /// A function of committed code that can be called with JSON.
@@ -295,17 +335,9 @@ fn committed(session: &Session, found: &Found, wanted: &BTreeSet<String>) -> Res
             }
         }
     }
-    let mut read = Vec::new();
-    let mut files = Vec::new();
+    let mut pieces = Vec::new();
     let mut forbid_unsafe = true;
-    // What `register` is written with; those of the specs may ask for more.
-    let plain = |features: &[&str]| Dependency {
-        version: "1".to_owned(),
-        features: features.iter().map(|feature| (*feature).to_owned()).collect(),
-        default_features: true,
-    };
-    let mut dependencies =
-        BTreeMap::from([("serde".to_owned(), plain(&["derive"])), ("serde_json".to_owned(), plain(&[]))]);
+    let mut dependencies = plain_dependencies();
     for name in names {
         let path = session.workspace.path(&paths::code(name));
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
@@ -319,19 +351,14 @@ fn committed(session: &Session, found: &Found, wanted: &BTreeSet<String>) -> Res
             }
         }
         let is_component = found.components.iter().any(|one| one.spec.name == name);
-        read.push((name.to_owned(), sha256(&text), register::read(&text, name, is_component)));
-        files.push((format!("{name}.rs"), text));
+        pieces.push(Piece::new(name.to_owned(), text, name, is_component));
     }
-    let mut root: String = read.iter().map(|(name, ..)| format!("pub mod {name};\n")).collect();
-    let known: Vec<_> =
-        read.iter().map(|(name, digest, callable)| (name.as_str(), digest.as_str(), callable)).collect();
-    root.push_str(&register::write(&known));
-    files.push(("lib.rs".to_owned(), root));
-    let callable = read.iter().filter(|(name, ..)| wanted.contains(name)).flat_map(|(name, digest, callable)| {
-        let functions = callable.entries.iter().map(|entry| Callable::name(name, &entry.function));
-        functions.map(|name| Registered { name, digest: digest.clone() })
+    let callable = pieces.iter().filter(|piece| wanted.contains(&piece.name)).flat_map(|piece| {
+        let functions = piece.callable.entries.iter();
+        let functions = functions.map(|entry| Callable::name(&piece.name, &entry.function));
+        functions.map(|name| Registered { name, digest: piece.digest.clone() })
     });
-    Ok(Code { callable: callable.collect(), artifacts: Artifacts { files, dependencies, forbid_unsafe } })
+    Ok(Code { callable: callable.collect(), artifacts: assembled(pieces, dependencies, forbid_unsafe) })
 }
 
 /// Committed code, run in the sandbox.

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use super::build::{self, Target};
 use super::propose;
-use super::specs::{self, Loaded};
+use super::specs::{self, Loaded, LoadedComponent};
 use super::verify;
-use super::{Session, Summary};
+use super::{Session, Summary, hardened};
 use crate::error::{Error, ExitCode};
-use crate::event::{Decided, Event, Proposed};
+use crate::event::{Decided, Event, Origin, Proposed};
 use crate::freeze::{self, Freshness};
 use crate::proposal::{self, Against, Proposal, ProposalError};
 use crate::provenance;
@@ -36,6 +36,8 @@ enum Standing {
     Open(Box<(Target, Vec<Loaded>)>),
     /// Its files are there already: accepting it was cut short.
     Installed(Box<Target>),
+    /// It is code for a component, and can be accepted; or its files are there already.
+    Component(Box<LoadedComponent>, bool),
     /// It can't be accepted: why, and what to do.
     Stale(String, String),
 }
@@ -55,7 +57,7 @@ pub fn waiting(session: &Session, named: &[String]) -> Result<Vec<Waiting>, Erro
             Ok(Some(proposal)) => standing(session, &proposal).map(|standing| {
                 let stale = match standing {
                     Standing::Stale(why, next) => Some((why, next)),
-                    Standing::Open(_) | Standing::Installed(_) => None,
+                    _ => None,
                 };
                 let told = propose::told_of(&proposal, stale);
                 Box::new((proposal, told))
@@ -183,7 +185,7 @@ fn wanted(session: &Session, named: &[String], all: bool) -> Result<Vec<String>,
         if !waiting.contains(&name) {
             let error = Error::new(ExitCode::Usage, format!("no proposal waits for `{name}`"));
             return Err(match waiting.as_slice() {
-                [] => error.hint(format!("`llmc regen {name}` makes one")),
+                [] => error.hint(format!("`llmc regen {name}` makes one; of a component `llmc harden {name}`")),
                 some => error.hint(format!("those that wait: {}", some.join(", "))),
             });
         }
@@ -208,7 +210,7 @@ fn in_order(session: &Session, names: Vec<String>) -> Vec<String> {
     let root = session.workspace.root.clone();
     let known: Vec<String> =
         names.iter().filter(|name| session.workspace.path(&paths::spec(name)).is_file()).cloned().collect();
-    let Ok((loaded, _)) = specs::load_specs(session, &known, &root) else { return names };
+    let Ok(specs::Found { functions: loaded, .. }) = specs::load(session, &known, &root) else { return names };
     let (mut ordered, rest): (Vec<String>, Vec<String>) =
         (loaded.into_iter().map(|one| one.spec.name.clone()).filter(|name| names.contains(name)).collect(), names);
     for name in rest {
@@ -227,8 +229,18 @@ fn standing(session: &Session, proposal: &Proposal) -> Result<Standing, Error> {
     if !session.workspace.path(&record.path).is_file() {
         return stale(&format!("`{}` is gone", record.path), format!("`llmc reject {name}`"));
     }
+    if record.origin == Origin::Harden {
+        return Ok(match hardened::standing(session, proposal)? {
+            Ok((one, is_installed)) => Standing::Component(Box::new(one), is_installed),
+            Err((why, next)) => Standing::Stale(why, next),
+        });
+    }
     let root = session.workspace.root.clone();
-    let (loaded, mistakes) = specs::load_specs(session, std::slice::from_ref(&record.path), &root)?;
+    let specs::Found { functions: loaded, components, mistakes } =
+        specs::load(session, std::slice::from_ref(&record.path), &root)?;
+    if !components.is_empty() {
+        return stale("its spec became that of a component", format!("`llmc reject {name}`"));
+    }
     let one = loaded.iter().find(|one| one.path == record.path && one.spec.name == *name);
     let Some(one) = one.filter(|_| mistakes.is_empty()) else {
         return stale("its spec is not valid any more", format!("`llmc check {name}`"));
@@ -259,6 +271,13 @@ async fn accept_one(session: &mut Session, name: &str, repo: Option<&Repo>) -> R
             let message = format!("the proposal for `{name}` can't be accepted: {why} since it was made");
             return Err(Error::new(ExitCode::Difference, message).hint(next));
         }
+        Standing::Component(one, is_installed) => {
+            if !is_installed {
+                hardened::prove(session, &one, &proposal).await?;
+            }
+            let commit = hardened::install(session, &one, &proposal, repo)?;
+            return accepted(session, proposal, repo, commit);
+        }
         Standing::Installed(target) => *target,
         Standing::Open(open) => {
             let (target, loaded) = *open;
@@ -270,13 +289,25 @@ async fn accept_one(session: &mut Session, name: &str, repo: Option<&Repo>) -> R
     let mut commit = None;
     if let Some(repo) = repo {
         commit = build::commit(session, repo, &target.loaded.spec, &files, &proposal.provenance)?;
-    } else if !session.options.no_commit {
+    }
+    accepted(session, proposal, repo, commit)
+}
+
+/// A proposal whose files are in their place: it goes.
+fn accepted(
+    session: &Session,
+    proposal: Proposal,
+    repo: Option<&Repo>,
+    commit: Option<String>,
+) -> Result<Decided, Error> {
+    if repo.is_none() && !session.options.no_commit {
         session
             .tell(Event::Note("this is no git repository: the files are written, and nothing is committed".to_owned()));
     }
-    proposal::remove(&session.workspace, name)?;
+    let spec = proposal.record.name;
+    proposal::remove(&session.workspace, &spec)?;
     let files = proposal.files.into_iter().map(|(path, _)| path).collect();
-    Ok(Decided { spec: name.to_owned(), accepted: true, digest: Some(proposal.record.digest), files, commit })
+    Ok(Decided { spec, accepted: true, digest: Some(proposal.record.digest), files, commit })
 }
 
 /// Makes the proposal again from its recorded completion, and judges it: its folder may have come from anyone.

@@ -12,6 +12,7 @@ use super::{Session, build};
 use crate::behaviour::{self, Behaviours, Time};
 use crate::candidate::{self, Candidate};
 use crate::error::{Error, ExitCode};
+use crate::event::Event;
 use crate::freeze;
 use crate::repo::{Repo, without_header};
 use crate::spec::{self, Spec};
@@ -109,6 +110,13 @@ struct Pair {
 /// # Errors
 /// When llmc could not do its part.
 pub async fn log_behaviour(session: &mut Session, entries: &mut [Entry], from: &Path) -> Result<(), Error> {
+    if let Some(first) = entries.first()
+        && let Ok(found) = specs::load(session, std::slice::from_ref(&first.name), from)
+        && !found.components.is_empty()
+    {
+        session.tell(Event::Note(format!("`{}` is a component: its code is not run on inputs here", first.name)));
+        return Ok(());
+    }
     for at in 1..entries.len() {
         let (new, old) = (&entries[at - 1], &entries[at]);
         if !matches!(new.code, Code::Changed | Code::Layout) || new.behaviour.is_some() || new.name != old.name {
@@ -264,7 +272,7 @@ fn load(session: &Session, name: &str, from: &Path) -> Result<(Loaded, Vec<Loade
     Ok((loaded, all))
 }
 
-/// The names of all proposals.
+/// The names of all proposals of functions: what is to answer for a component is told by `llmc review`.
 fn proposed(session: &Session) -> Result<Vec<String>, Error> {
     let folder = session.workspace.proposals();
     let entries = match std::fs::read_dir(&folder) {
@@ -276,7 +284,9 @@ fn proposed(session: &Session) -> Result<Vec<String>, Error> {
     };
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| folder.join(name).join("src").join(format!("{name}.rs")).is_file())
+        .filter(|name| {
+            ["src", "tests"].iter().all(|of| folder.join(name).join(of).join(format!("{name}.rs")).is_file())
+        })
         .collect();
     names.sort();
     Ok(names)

@@ -1,37 +1,52 @@
 //! Hardening: Rust that answers what a component's model answered again and again, and abstains elsewhere; with a
-//! certificate from calls that it was not made from.
+//! certificate from calls that it was not made from. It waits as a proposal.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::components::workers;
+use super::build;
+use super::components::{Piece, assembled, plain_dependencies, workers};
+use super::draw::{Sample, Samples};
+use super::log::Log;
+use super::propose;
 use super::ready::{Drawing, Ready};
 use super::specs::{self, Loaded, LoadedComponent};
-use super::{Session, build, distill};
-use crate::candidate;
-use crate::certify::{Calibration, Certificate, LEAST_ANSWERED, Scored, Terms, calibrate, calibration_cases};
+use super::traces::{Trace, Traces, Tries};
+use super::{Session, Summary, distill};
+use crate::candidate::{self, Candidate};
+use crate::certify::{
+    Calibration, Certificate, LEAST_ANSWERED, Scored, Terms, Window, calibrate, calibration_cases, needed, spent,
+};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
-use crate::event::Event;
-use crate::freeze::{self, FileText};
-use crate::harness::{Crossing, Side};
-use crate::ledger::{Ending, Filter, Ledger, Phase};
-use crate::register::{self, Callable};
-use crate::repo::{Repo, message};
+use crate::event::{Answered, Behaves, Event, Origin as MadeBy};
+use crate::freeze;
+use crate::ledger::{Ended, Ending, Phase};
+use crate::model::purse::Cost;
+use crate::options::Plan;
+use crate::proposal::{self, Against, Proposal, Record};
+use crate::provenance::{
+    self, Counts, Drawn, Hardness, Origin, PassRate, Provenance, SamplingRecord, SpecRecord, Statistics,
+    ToolchainRecord, Usage,
+};
+use crate::register::Callable;
 use crate::schema::same;
-use crate::spec::{self, ComponentSpec, Dependency, Spec};
+use crate::select;
+use crate::spec::{self, ComponentSpec, Spec};
 use crate::types;
-use crate::validate::{Artifacts, Called, Worker};
-use crate::workspace::paths;
+use crate::validate::{Called, Program, Worker};
 
 /// Fewest different inputs that code is made from.
 const FEWEST: usize = 8;
 /// How many samples are drawn, unless told otherwise.
 const SAMPLES: usize = 16;
+/// Most later calls of each kind that a proposal shows: those where the code says otherwise, the same, nothing.
+const TOLD: [usize; 3] = [4, 3, 2];
+/// Longest input or answer that a proposal shows, in characters.
+const LONGEST_TOLD: usize = 200;
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,7 +75,7 @@ pub struct Hardened {
     /// The share of the inputs it was made from that the chosen program answers, and how many of those otherwise than the
     /// model; absent where no program is worth its mistakes.
     pub chosen: Option<(f64, usize)>,
-    /// What the later calls say of it.
+    /// What the later calls say of it; where they are enough, it waits as a proposal.
     pub calibration: Option<Calibration>,
     /// How many calls that were recorded later the certificate looked at.
     pub cases: usize,
@@ -68,60 +83,92 @@ pub struct Hardened {
     pub code: Option<String>,
 }
 
-/// What waits to be accepted, and what is committed beside the code.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Hardness {
-    /// Version of this format: 1.
-    pub version: u32,
-    /// The component.
-    pub component: String,
-    /// SHA-256 of its file of code, in hex.
-    pub code: String,
-    /// What is promised of it.
-    pub certificate: Certificate,
-    /// Digest of what gave the answers that it was made from and judged by, as the harness tells it.
-    pub answered_by: Option<String>,
-    /// The model that wrote the code.
-    pub model: String,
-    /// SHA-256 of the completion that the code is from.
-    pub completion: String,
+/// What is recorded of a component, split into what code is made from and what judges it.
+pub(super) struct Evidence {
+    pub(super) traces: Traces,
+    /// Each earlier input with the answer it got most often.
+    modal: Vec<(Value, Value)>,
+    unstable: usize,
+    /// Places of the later calls that judge.
+    cases: Vec<usize>,
+    window: Window,
 }
 
-/// One input with what the model said.
-struct Trace {
-    at: u64,
-    input: Value,
-    output: Value,
+impl Evidence {
+    /// Of a component, with this share of it for making code.
+    pub(super) fn of(session: &Session, name: &str, share: f64) -> Result<Self, Error> {
+        let traces = Traces::of(session, name)?;
+        let t0 = traces.split(share);
+        let early: Vec<&Trace> = traces.list.iter().filter(|trace| trace.at <= t0).collect();
+        let (modal, unstable) = modal(&early);
+        let keys = traces.list.iter().map(|trace| (trace.at, trace.input.to_string()));
+        let (cases, window) = calibration_cases(keys, t0);
+        Ok(Self { traces, modal, unstable, cases, window })
+    }
+
+    /// Different inputs to make code from, and later ones to judge it by.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.modal.len(), self.cases.len())
+    }
+
+    /// The fewest of both that could lead to a certificate at all, with the part of alpha that the next attempt may spend.
+    pub(super) fn least(&self, asked: &Hardening, tries: &Tries) -> (usize, usize) {
+        (FEWEST, needed(0, asked.agreement, spent(asked.alpha, tries.attempts + 1)))
+    }
 }
 
-/// Makes code of a component, and leaves it to be accepted where it can be certified.
+/// Makes code of a component, and leaves a proposal where it can be certified.
 pub async fn harden(session: &mut Session, name: &str, asked: &Hardening, from: &Path) -> Result<Hardened, Error> {
     let one = component(session, name, from)?;
-    let spec = &one.spec;
-    let (traces, answered_by) = traces(session, &spec.name)?;
-    let t0 = split(&traces, asked.share);
-    let early: Vec<&Trace> = traces.iter().filter(|trace| trace.at <= t0).collect();
-    let (modal, unstable) = modal(&early);
-    let keys = traces.iter().map(|trace| (trace.at, trace.input.to_string()));
-    let (cases, window) = calibration_cases(keys, t0);
-    if modal.len() < FEWEST || cases.len() < LEAST_ANSWERED {
-        let message = format!(
-            "`{name}` was not called often enough: {} different inputs to make code from ({FEWEST} at least), {} later ones \
-             to judge it by ({LEAST_ANSWERED} at least)",
-            modal.len(),
-            cases.len()
-        );
-        return Err(Error::new(ExitCode::Inconclusive, message).hint(
-            "each call is recorded, by `llmc call`, by `llmc serve` and by programs with a workspace's harness",
-        ));
+    harden_one(session, &one, asked, &mut Cost::default()).await
+}
+
+/// The same for a component whose code waits, with other samples.
+pub(super) async fn again(session: &mut Session, name: &str, before: &Hardness) -> Result<Summary, Error> {
+    let root = session.workspace.root.clone();
+    let one = component(session, name, &root)?;
+    let alpha = ((1.0 - before.certificate.confidence) * 1e12).round() / 1e12;
+    let asked = Hardening { share: before.share, agreement: before.certificate.agreement, alpha };
+    let kept = std::mem::replace(&mut session.options.no_cache, true);
+    let result = harden_one(session, &one, &asked, &mut Cost::default()).await;
+    session.options.no_cache = kept;
+    let mut summary = Summary::default();
+    let is_certified = |hardened: &Hardened| hardened.calibration.as_ref().is_some_and(|one| one.certificate.is_some());
+    match result {
+        Ok(hardened) if is_certified(&hardened) => {}
+        Ok(_) => summary.fail(Error::new(
+            ExitCode::Inconclusive,
+            format!("the new samples for `{name}` can't be promised to agree often enough; what waited waits on"),
+        )),
+        Err(error) if error.exit == ExitCode::Interrupted => return Err(error),
+        Err(error) => summary.fail(error),
     }
-    let loaded = function(spec, &one.path, &modal)?;
-    let mut plan = session.options.plan(&loaded.spec);
-    plan.samples = session.options.sampling.samples.unwrap_or(SAMPLES);
-    plan.stop = spec::Stop::All;
+    Ok(summary)
+}
+
+/// Makes code of a component, where so much of the budget was spent before; what it takes is added.
+pub(super) async fn harden_one(
+    session: &mut Session,
+    one: &LoadedComponent,
+    asked: &Hardening,
+    spent: &mut Cost,
+) -> Result<Hardened, Error> {
+    let spec = &one.spec;
+    let name = &spec.name;
+    if session.options.locked {
+        return Err(Error::new(ExitCode::Difference, "--locked forbids to sample"));
+    }
+    let evidence = Evidence::of(session, name, asked.share)?;
+    if evidence.modal.len() < FEWEST || evidence.cases.len() < LEAST_ANSWERED {
+        return Err(too_few(name, &evidence));
+    }
+    let mut tries = Tries::read(session, name, &evidence.traces)?;
+    let loaded = function(spec, &one.path, &evidence.modal)?;
+    let plan = plan(session, &loaded.spec, &tries, *spent)?;
     let ready = Ready::new(session, &loaded, &[], &plan, &loaded.spec).await?;
-    let run = format!("{}-harden-{}", spec.name, build::unix_now());
-    let inputs = sha256(loaded.spec.canonical());
+    let run = format!("{name}-harden-{}", build::unix_now());
+    let inputs = freeze::types_digest(spec);
+    let started_on = build::unix_now();
     let drawing = Drawing {
         spec: &loaded.spec,
         run: &run,
@@ -133,44 +180,207 @@ pub async fn harden(session: &mut Session, name: &str, asked: &Hardening, from: 
         skip: 0,
     };
     let (samples, mut log) = drawing.draw(session, &ready).await?;
-    log.end(&Ending::default());
-    let compiled: Vec<_> = samples
+    spent.tokens = spent.tokens.saturating_add(samples.cost.tokens);
+    spent.usd_micros = Some(spent.usd_micros.unwrap_or(0).saturating_add(samples.cost.usd_micros.unwrap_or(0)));
+    match (&samples.spent, samples.list.len()) {
+        (Some(cap), 0) => {
+            log.end(&Ending::default());
+            return Err(Error::new(ExitCode::Budget, format!("nothing was sampled to harden `{name}`: {cap}")));
+        }
+        (Some(cap), some) => session.tell(Event::Warning(format!("`{name}`: {cap}; {some} samples were drawn before"))),
+        (None, _) => {}
+    }
+    let result = choose(session, one, asked, &evidence, &mut tries, &samples).await;
+    let (hardened, chosen) = match result {
+        Ok(found) => found,
+        Err(error) => {
+            log.end(&Ending::default());
+            return Err(error);
+        }
+    };
+    tries.inputs = evidence.traces.inputs();
+    tries.drawn = tries.drawn.saturating_add(1);
+    {
+        let _lock = build::take_lock(session)?;
+        tries.write(session, name)?;
+    }
+    let certified = chosen.zip(hardened.calibration.as_ref().and_then(|calibration| calibration.certificate.clone()));
+    let mut number = None;
+    if let Some((chosen, certificate)) = certified {
+        let statistics = statistics(&samples, &plan);
+        let function = function(spec, &one.path, &[])?;
+        let hardness = Hardness {
+            certificate,
+            answered_by: evidence.traces.answered_by.clone(),
+            share: asked.share,
+            calls: evidence.traces.list.len(),
+            inputs: evidence.modal.len(),
+            unstable: evidence.unstable,
+            answered: chosen.answered,
+            wrong: chosen.wrong,
+            asked: sha256(&ready.prompt.user),
+        };
+        let drawn = Drawn {
+            model: ready.models[chosen.sample.model].identity().clone(),
+            sampling: SamplingRecord {
+                samples: plan.samples,
+                stop: plan.stop,
+                repairs: plan.repairs,
+                parameters: plan.parameters.clone(),
+            },
+            prompt: specs::render_prompt(session, &function, &[])?,
+            completion: chosen.sample.completion.clone(),
+            statistics,
+            repairs: Vec::new(),
+            certificate: None,
+            hardness: Some(Box::new(hardness)),
+        };
+        let record = Provenance {
+            subject: Vec::new(),
+            spec: SpecRecord {
+                name: name.clone(),
+                path: one.path.clone(),
+                digest: sha256(spec.canonical()),
+                file_digest: sha256(&one.bytes),
+            },
+            input_digest: inputs.clone(),
+            origin: Origin::Model(Box::new(drawn)),
+            policy: (&loaded.spec.policy).into(),
+            dependencies: loaded.spec.dependencies.clone(),
+            uses: Vec::new(),
+            crates: build::crates(&ready.checks),
+            toolchain: ToolchainRecord {
+                rustc: ready.validator.toolchain().version.clone(),
+                host: ready.validator.toolchain().host.clone(),
+            },
+            llmc_version: env!("CARGO_PKG_VERSION").to_owned(),
+            invocation: run.clone(),
+            started_on: provenance::rfc3339(started_on),
+            finished_on: provenance::rfc3339(build::unix_now()),
+            sandbox: build::sandbox_grade(),
+        };
+        number = Some(chosen.sample.completion.index);
+        leave(session, one, &chosen, &samples, evidence.traces.recorded, record)?;
+    }
+    end(&mut log, &hardened, number);
+    if let Some(problem) = log.take_problem() {
+        session.tell(Event::Warning(problem));
+    }
+    Ok(hardened)
+}
+
+/// Why nothing can be made yet.
+fn too_few(name: &str, evidence: &Evidence) -> Error {
+    let (inputs, cases) = evidence.counts();
+    let message = format!(
+        "`{name}` was not called often enough: {inputs} different inputs to make code from ({FEWEST} at least), {cases} later \
+         ones to judge it by ({LEAST_ANSWERED} at least)"
+    );
+    let error = Error::new(ExitCode::Inconclusive, message)
+        .hint("each call is recorded, by `llmc call`, by `llmc serve` and by programs with a workspace's harness");
+    match (evidence.traces.passed_over, evidence.traces.since) {
+        (0, None) => error,
+        (0, Some(_)) => error.hint("its code was demoted: calls from before that play no part"),
+        (some, _) => error.hint(format!(
+            "{some} calls are passed over: its model was asked only since its code had abstained, and that is no fair sample; \
+             after `llmc soften {name}` it answers all"
+        )),
+    }
+}
+
+/// How to draw. Another try wants other samples: many models give the same again for the same seed. One that was cut short
+/// takes what it paid for.
+fn plan(session: &Session, spec: &Spec, tries: &Tries, before: Cost) -> Result<Plan, Error> {
+    let mut plan = session.options.plan(spec);
+    plan.samples = session.options.sampling.samples.unwrap_or(SAMPLES);
+    // All of them are looked at, and a repair is none that enters the choice.
+    (plan.stop, plan.repairs) = (spec::Stop::All, 0);
+    if session.options.sampling.seed.is_none() {
+        plan.parameters.seed = plan.parameters.seed.wrapping_add(u64::from(tries.drawn));
+    }
+    let spent = || Error::new(ExitCode::Budget, format!("the budget for hardening `{}` is spent", spec.name));
+    if let Some(tokens) = &mut plan.budget.tokens {
+        *tokens = tokens.checked_sub(before.tokens).filter(|left| *left > 0).ok_or_else(spent)?;
+    }
+    if let Some(usd) = &mut plan.budget.usd {
+        *usd -= before.usd_micros.unwrap_or(0) as f64 / 1e6;
+        (*usd > 0.0).then_some(()).ok_or_else(spent)?;
+    }
+    Ok(plan)
+}
+
+/// The program that was chosen.
+struct Chosen<'a> {
+    sample: &'a Sample,
+    candidate: &'a Candidate,
+    /// Without the types.
+    own: String,
+    /// Of the inputs it was made from, those that it answers, and those of them otherwise than the model.
+    answered: usize,
+    wrong: usize,
+    /// Some of the later calls, with what it says.
+    told: Vec<Answered>,
+    /// Programs that compile and were rejected before.
+    passed_over: usize,
+}
+
+/// Runs what compiles: on the earlier inputs, to choose, and the one that is chosen on the later ones.
+async fn choose<'a>(
+    session: &mut Session,
+    one: &LoadedComponent,
+    asked: &Hardening,
+    evidence: &Evidence,
+    tries: &mut Tries,
+    samples: &'a Samples,
+) -> Result<(Hardened, Option<Chosen<'a>>), Error> {
+    let spec = &one.spec;
+    let name = &spec.name;
+    let Evidence { traces, modal, .. } = evidence;
+    let compiled: Vec<(&Sample, &Candidate)> = samples
         .list
         .iter()
         .filter(|sample| sample.verdict.is_pass())
         .filter_map(|sample| Some((sample, sample.candidate.as_ref()?)))
         .collect();
-    let sampled = (samples.list.len(), compiled.len());
     let mut hardened = Hardened {
-        component: spec.name.clone(),
-        traces: traces.len(),
+        component: name.clone(),
+        traces: traces.list.len(),
         inputs: modal.len(),
-        unstable,
-        sampled,
+        unstable: evidence.unstable,
+        sampled: (samples.list.len(), compiled.len()),
         chosen: None,
         calibration: None,
-        cases: cases.len(),
+        cases: evidence.cases.len(),
         code: None,
     };
-    let bodies: Vec<String> = compiled
-        .iter()
-        .map(|(_, candidate)| without_types(&candidate.source, spec))
-        .collect::<Option<_>>()
-        .unwrap_or_default();
+    let rejected = proposal::rejected(&session.workspace, name)?;
+    let mut bodies = Vec::new();
+    for (sample, candidate) in &compiled {
+        if !rejected.contains(&Program::of(candidate).to_string())
+            && let Some(own) = without_types(&candidate.source, spec)
+        {
+            bodies.push((*sample, *candidate, own));
+        }
+    }
+    let passed_over = compiled.len() - bodies.len();
+    if passed_over > 0 {
+        session.tell(Event::Note(propose::told_rejected(name, passed_over)));
+    }
     if bodies.is_empty() {
         if let Some(cap) = &samples.spent {
             let drawn = samples.list.len();
             let error = Error::new(ExitCode::Budget, format!("`{name}`: {cap}; none of {drawn} programs compiles"));
             return Err(error.hint("raise it in llmc.yaml, or wait for the next day where it is a day's"));
         }
-        return Ok(hardened);
+        return Ok((hardened, None));
     }
-    let worker = together(session, spec, &one.path, &bodies).await?;
+    let own: Vec<&str> = bodies.iter().map(|(.., own)| own.as_str()).collect();
+    let worker = together(session, spec, &one.path, &own).await?;
     let mut best: Option<(f64, usize, usize, usize)> = None;
     for number in 0..bodies.len() {
         let (mut agreed, mut wrong) = (0, 0);
-        for (input, output) in &modal {
-            match worker.call(&registered(number, &spec.name), input.clone()).await? {
+        for (input, output) in modal {
+            match ask(session, &worker, &registered(number, name), input).await? {
                 Called::Answer(value) if same(&value, output) => agreed += 1,
                 Called::Abstained => {}
                 _ => wrong += 1,
@@ -183,120 +393,195 @@ pub async fn harden(session: &mut Session, name: &str, asked: &Hardening, from: 
             best = Some((worth, number, agreed, wrong));
         }
     }
-    let Some((_, number, agreed, wrong)) = best else { return Ok(hardened) };
+    let Some((_, number, agreed, wrong)) = best else { return Ok((hardened, None)) };
     #[expect(clippy::cast_precision_loss, reason = "counts of traces")]
     let answered = (agreed + wrong) as f64 / modal.len() as f64;
     hardened.chosen = Some((answered, wrong));
-    let attempt = attempt(session, &spec.name)?;
-    let mut scored = Vec::new();
-    for place in &cases {
-        let trace = &traces[*place];
-        scored.push(match worker.call(&registered(number, &spec.name), trace.input.clone()).await? {
-            Called::Answer(value) => Scored { confidence: 1.0, agrees: same(&value, &trace.output) },
-            Called::Abstained => Scored { confidence: f64::NAN, agrees: false },
-            _ => Scored { confidence: 1.0, agrees: false },
-        });
-    }
-    let terms = Terms { agreement: asked.agreement, alpha: asked.alpha, attempt };
-    let calibration = calibrate(&scored, &[1.0], &terms, window);
-    let code = freeze::component_code(spec, &one.path, Some(&bodies[number]));
+    attempt(session, name, tries)?;
+    let (scored, told) = held(session, &worker, &registered(number, name), traces, &evidence.cases).await?;
+    let terms = Terms { agreement: asked.agreement, alpha: asked.alpha, attempt: tries.attempts };
+    hardened.calibration = Some(calibrate(&scored, &[1.0], &terms, evidence.window.clone()));
+    let (sample, candidate, own) = bodies.swap_remove(number);
+    let code = freeze::component_code(spec, &one.path, Some(&own));
     hardened.code = Some(String::from_utf8_lossy(&code).into_owned());
-    if let Some(certificate) = calibration.certificate.clone() {
-        let (sample, _) = compiled[number];
-        let hardness = Hardness {
-            version: 1,
-            component: spec.name.clone(),
-            code: sha256(&code),
-            certificate,
-            answered_by,
-            model: ready.names[sample.model].clone(),
-            completion: sha256(&sample.completion.text),
+    Ok((hardened, Some(Chosen { sample, candidate, own, answered: agreed + wrong, wrong, told, passed_over })))
+}
+
+/// Holds what a candidate says against what the model said, call by call; and some of them, to be shown.
+async fn held(
+    session: &Session,
+    worker: &Worker,
+    called_by: &str,
+    traces: &Traces,
+    cases: &[usize],
+) -> Result<(Vec<Scored>, Vec<Answered>), Error> {
+    let mut scored = Vec::new();
+    let mut told = [Vec::new(), Vec::new(), Vec::new()];
+    for place in cases {
+        let trace = &traces.list[*place];
+        let called = ask(session, worker, called_by, &trace.input).await?;
+        let (kind, case) = match &called {
+            Called::Answer(value) => {
+                let agrees = same(value, &trace.output);
+                (usize::from(agrees), Scored { confidence: 1.0, agrees })
+            }
+            Called::Abstained => (2, Scored { confidence: f64::NAN, agrees: false }),
+            _ => (0, Scored { confidence: 1.0, agrees: false }),
         };
-        leave(session, &hardness, &code)?;
-    }
-    hardened.calibration = Some(calibration);
-    Ok(hardened)
-}
-
-/// Commits what waits: the component is a hybrid from then on. The commit's name, where there is a repository.
-pub fn accept_hardened(session: &mut Session, name: &str, from: &Path) -> Result<Option<String>, Error> {
-    let one = component(session, name, from)?;
-    let folder = waiting(session, &one.spec.name);
-    let Some(bytes) = freeze::read(&folder.join("certificate.json"))? else {
-        return Err(Error::new(ExitCode::Usage, format!("nothing waits for `{name}`"))
-            .hint(format!("`llmc harden {name}` makes code of it")));
-    };
-    let code = freeze::read(&folder.join("code.rs"))?.unwrap_or_default();
-    let hardness: Hardness = serde_json::from_slice(&bytes)
-        .map_err(|error| Error::new(ExitCode::Difference, "what waits can't be read").cause(error))?;
-    let is_whole =
-        hardness.code == sha256(&code) && hardness.certificate.is_sound() && hardness.component == one.spec.name;
-    let body = freeze::component_body(&code).unwrap_or_default();
-    if !is_whole || !freeze::is_component_as_written(&code) || !body.starts_with(types::of(&one.spec).as_bytes()) {
-        return Err(Error::new(ExitCode::Difference, format!("what waits for `{name}` is not for what is there now"))
-            .hint(format!("`llmc harden {name}` makes it anew")));
-    }
-    // It lay where other programs can write: what is committed keeps the policy now, too.
-    let own = std::str::from_utf8(body).ok().and_then(|body| body.strip_prefix(types::of(&one.spec).as_str()));
-    let function = function(&one.spec, &one.path, &[])?;
-    if let Err(verdict) = candidate::from_source(own.unwrap_or_default(), &function.spec) {
-        let why = verdict.code.unwrap_or_default();
-        return Err(Error::new(ExitCode::Difference, format!("what waits for `{name}` can't be accepted ({why})"))
-            .hint(format!("`llmc harden {name}` makes it anew; `llmc explain` says what the code means")));
-    }
-    let _lock = build::take_lock(session)?;
-    let files: Vec<FileText> = vec![
-        (one.path.clone(), one.bytes.clone()),
-        (paths::code(&one.spec.name), code.clone()),
-        (paths::certificate(&one.spec.name), bytes),
-    ];
-    let module = freeze::component(&one.spec.name, code).expect("it was checked to be a component's");
-    let modules = freeze::with_module(&freeze::modules_on_disk(&session.workspace)?, module.clone());
-    let mut written = files[1..].to_vec();
-    written.extend(freeze::crate_files(&modules, session.options.harness())?);
-    freeze::replace(&session.workspace, &written, &[])?;
-    let mut commit = None;
-    let repo = if session.options.no_commit { None } else { Repo::discover(&session.workspace.root)? };
-    if let Some(repo) = &repo {
-        let certificate = &hardness.certificate;
-        let text = message::hardened(&one.spec.name, &one.path, &hardness.model, certificate);
-        commit = build::commit_change(session, repo, &text, &files, &[], &[module])?;
-    }
-    std::fs::remove_dir_all(&folder).ok();
-    Ok(commit)
-}
-
-/// Takes the code of a hardened component away again: its model answers alone from then on.
-pub fn soften_hardened(session: &mut Session, one: &LoadedComponent) -> Result<Option<String>, Error> {
-    let name = &one.spec.name;
-    let _lock = build::take_lock(session)?;
-    let code = freeze::component_code(&one.spec, &one.path, None);
-    let module = freeze::component(name, code.clone()).expect("it was written as a component's");
-    let modules = freeze::with_module(&freeze::modules_on_disk(&session.workspace)?, module.clone());
-    let mut files = vec![(paths::code(name), code.clone())];
-    files.extend(freeze::crate_files(&modules, session.options.harness())?);
-    let removed = [paths::certificate(name)];
-    freeze::replace(&session.workspace, &files, &removed)?;
-    let repo = if session.options.no_commit { None } else { Repo::discover(&session.workspace.root)? };
-    let Some(repo) = &repo else { return Ok(None) };
-    let files: Vec<FileText> = vec![(one.path.clone(), one.bytes.clone()), (paths::code(name), code)];
-    build::commit_change(session, repo, &message::softened(name, &one.path), &files, &removed, &[module])
-}
-
-/// What is committed beside the code of a hardened component, where that is whole.
-pub(super) fn hardness(session: &Session, name: &str) -> Result<Option<Hardness>, Error> {
-    let Some(bytes) = freeze::read(&session.workspace.path(&paths::certificate(name)))? else { return Ok(None) };
-    let code = freeze::read(&session.workspace.path(&paths::code(name)))?.unwrap_or_default();
-    let hardness = serde_json::from_slice::<Hardness>(&bytes).ok();
-    let hardness = hardness.filter(|one| one.certificate.is_sound() && freeze::is_text_of(&code, &one.code));
-    match hardness {
-        Some(hardness) => Ok(Some(hardness)),
-        None => {
-            let message = format!("`{}` does not belong to the code of `{name}`", paths::certificate(name));
-            Err(Error::new(ExitCode::Difference, message)
-                .hint(format!("`llmc harden {name}` makes it anew; `llmc soften {name}` does without the code")))
+        scored.push(case);
+        if told[kind].len() < TOLD[kind] {
+            told[kind].push(Answered {
+                input: shortened(&trace.input.to_string()),
+                model: shortened(&trace.output.to_string()),
+                code: match called {
+                    Called::Answer(value) => Some(shortened(&value.to_string())),
+                    Called::Abstained => None,
+                    _ => Some("(it fails)".to_owned()),
+                },
+            });
         }
     }
+    Ok((scored, told.into_iter().flatten().collect()))
+}
+
+/// What code answers of the calls that a certificate counted, and how many of them otherwise than the model: found out anew.
+/// `None` where those calls are not in the ledger.
+pub(super) async fn recount(
+    session: &mut Session,
+    one: &LoadedComponent,
+    own: &str,
+    hardness: &Hardness,
+    recorded: i64,
+) -> Result<Option<(usize, usize)>, Error> {
+    let name = &one.spec.name;
+    let traces = Traces::then(session, name, hardness.answered_by.as_ref(), recorded)?;
+    let keys = traces.list.iter().map(|trace| (trace.at, trace.input.to_string()));
+    let (cases, window) = calibration_cases(keys, hardness.certificate.window.after);
+    if window != hardness.certificate.window {
+        return Ok(None);
+    }
+    let worker = together(session, &one.spec, &one.path, &[own]).await?;
+    let (scored, _) = held(session, &worker, &registered(0, name), &traces, &cases).await?;
+    let answered = scored.iter().filter(|case| !case.confidence.is_nan());
+    Ok(Some(answered.fold((0, 0), |(n, wrong), case| (n + 1, wrong + usize::from(!case.agrees)))))
+}
+
+/// Calls a candidate, unless the user wants to stop.
+async fn ask(session: &Session, worker: &Worker, name: &str, input: &Value) -> Result<Called, Error> {
+    if session.interrupt.is_set() {
+        return Err(Error::interrupted());
+    }
+    Ok(worker.call(name, input.clone()).await?)
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_TOLD) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What the samples show, for the record.
+fn statistics(samples: &Samples, plan: &Plan) -> Statistics {
+    let count = |wanted: &dyn Fn(&Sample) -> bool| samples.list.iter().filter(|sample| wanted(sample)).count();
+    let tokens = |of: &dyn Fn(&Sample) -> usize| samples.list.iter().map(|sample| of(sample) as u64).sum();
+    let (sampled, passed) = (samples.list.len(), count(&|sample| sample.verdict.is_pass()));
+    Statistics {
+        counts: Counts {
+            sampled,
+            parsed: count(&|sample| sample.verdict.conforms()),
+            compiled: count(&|sample| sample.verdict.compiles()),
+            passed,
+        },
+        clusters: provenance::shares(&select::clusters(&build::judged(samples)), sampled),
+        pass_rate: PassRate::new(passed, sampled, sampled == plan.samples && !samples.stopped),
+        usage: Usage {
+            prompt_tokens: tokens(&|sample| sample.completion.prompt_tokens),
+            completion_tokens: tokens(&|sample| sample.completion.completion_tokens),
+            usd: samples.list.iter().map(|sample| sample.completion.usd).sum(),
+        },
+    }
+}
+
+/// How it ended, for the ledger.
+fn end(log: &mut Log, hardened: &Hardened, chosen: Option<usize>) {
+    let (sampled, compiled) = hardened.sampled;
+    log.end(&Ending {
+        ended: if chosen.is_some() { Ended::Proposed } else { Ended::Failed },
+        sampled,
+        parsed: compiled,
+        compiled,
+        passed: compiled,
+        chosen,
+        commit: None,
+    });
+}
+
+/// What a certificate says of the code, as a sentence.
+pub(super) fn sentence(certificate: &Certificate) -> String {
+    let Certificate { n, disagreements, coverage, agreement, confidence, window, .. } = certificate;
+    format!(
+        "on {} later calls with new inputs it answers {n} ({:.0} %), and {disagreements} of those otherwise than the model: it \
+         agrees at least {} % of the time, at {} % confidence",
+        window.cases,
+        coverage * 100.0,
+        percent(*agreement),
+        percent(*confidence)
+    )
+}
+
+/// A rate in per cent, to two places where it has them.
+fn percent(rate: f64) -> f64 {
+    (rate * 1e4).round() / 1e2
+}
+
+/// Leaves a proposal.
+fn leave(
+    session: &Session,
+    one: &LoadedComponent,
+    chosen: &Chosen<'_>,
+    samples: &Samples,
+    recorded: i64,
+    record: Provenance,
+) -> Result<(), Error> {
+    let spec = &one.spec;
+    let _lock = build::take_lock(session)?;
+    freeze::recover(&session.workspace)?;
+    let files = freeze::hardened_files(spec, &chosen.own, &record);
+    let provenance =
+        Provenance::read(&files[1].1).map_err(|error| Error::new(ExitCode::Internal, error.to_string()))?;
+    let before = freeze::read(&session.workspace.path(&crate::workspace::paths::code(&spec.name)))?;
+    let is_hardened = freeze::is_hardened(&session.workspace, &spec.name)?;
+    let lines = |code: &[u8]| proposal::unmarked(code).lines().count();
+    let drawn = || samples.all().filter(|sample| !sample.replayed).map(|sample| &sample.completion);
+    let certificate = &provenance.hardness().expect("it was made with one").certificate;
+    let summary = proposal::Summary {
+        behaves: Behaves::Agrees,
+        told: sentence(certificate),
+        differing: Vec::new(),
+        calls: chosen.told.clone(),
+        recorded: Some(recorded),
+        lines: (before.filter(|_| is_hardened).map(|code| lines(&code)), lines(&files[0].1)),
+        rejected_before: chosen.passed_over,
+        tokens: drawn().map(|one| (one.prompt_tokens + one.completion_tokens) as u64).sum(),
+        usd: drawn().map(|one| one.usd).sum(),
+    };
+    let record = Record {
+        format_version: proposal::FORMAT_VERSION,
+        name: spec.name.clone(),
+        path: one.path.clone(),
+        digest: Program::of(chosen.candidate).to_string(),
+        inputs: provenance.input_digest.clone(),
+        origin: MadeBy::Harden,
+        made: provenance::rfc3339(build::unix_now()),
+        artifact: Against::now(&session.workspace, &spec.name)?,
+        files: BTreeMap::new(),
+        summary,
+    };
+    let mut proposal = Proposal { record, files, spec: one.bytes.clone(), provenance };
+    proposal.write(&session.workspace)?;
+    session.tell(Event::Proposed(propose::told_of(&proposal, None)));
+    Ok(())
 }
 
 /// The component that is named.
@@ -310,29 +595,6 @@ pub(super) fn component(session: &Session, name: &str, from: &Path) -> Result<Lo
     }
     Err(Error::new(ExitCode::Usage, format!("`{name}` is a function: it is code already"))
         .hint(format!("`llmc soften {name}` makes a component of it")))
-}
-
-/// What the model answered so far, in the order of time, and what answered: that of the latest call.
-fn traces(session: &Session, name: &str) -> Result<(Vec<Trace>, Option<String>), Error> {
-    let Some(ledger) = Ledger::open_to_read(&session.workspace.local_path())? else { return Ok((Vec::new(), None)) };
-    let mut all = ledger.crossings(&Filter { component: Some(name.to_owned()), ..Filter::default() })?;
-    // Of a hybrid: what its model said where the code abstained.
-    all.retain(|one| one.side == Side::Model && one.from.is_none() && one.output.is_some());
-    all.sort_by_key(|one| (one.started, one.id));
-    // Another model, prompt or spec is another distribution.
-    let of =
-        |one: &Crossing| one.digest.as_deref().map(|digest| digest.rsplit('+').next().unwrap_or(digest).to_owned());
-    let answered_by = all.last().and_then(of);
-    let traces = all.into_iter().filter(|one| of(one) == answered_by);
-    let traces = traces.filter_map(|one| Some(Trace { at: one.started, input: one.input, output: one.output? }));
-    Ok((traces.collect(), answered_by))
-}
-
-/// The time until which traces are made code of.
-fn split(traces: &[Trace], share: f64) -> u64 {
-    #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a place")]
-    let place = (traces.len() as f64 * share) as usize;
-    traces.get(place.clamp(1, traces.len().max(1)) - 1).map_or(0, |trace| trace.at)
 }
 
 /// Each input with the answer it got most often (the earliest of several), and how many got different ones.
@@ -364,7 +626,7 @@ fn modal(traces: &[&Trace]) -> (Vec<(Value, Value)>, usize) {
 }
 
 /// The function that is to be written, as a spec.
-fn function(spec: &ComponentSpec, path: &str, modal: &[(Value, Value)]) -> Result<Loaded, Error> {
+pub(super) fn function(spec: &ComponentSpec, path: &str, modal: &[(Value, Value)]) -> Result<Loaded, Error> {
     // How the types are written as JSON is no part of an interface; the component's own file keeps it.
     let is_left_out = |line: &&str| line.starts_with("//!") || line.starts_with("#[serde(");
     let types: String = types::of(spec).lines().filter(|line| !is_left_out(line)).collect::<Vec<_>>().join("\n");
@@ -391,7 +653,7 @@ fn function(spec: &ComponentSpec, path: &str, modal: &[(Value, Value)]) -> Resul
 }
 
 /// A candidate's own items: without the types, which a component's file has already.
-fn without_types(source: &str, spec: &ComponentSpec) -> Option<String> {
+pub(super) fn without_types(source: &str, spec: &ComponentSpec) -> Option<String> {
     candidate::without(source, &types::of(spec))
 }
 
@@ -409,61 +671,27 @@ async fn together(
     session: &mut Session,
     spec: &ComponentSpec,
     path: &str,
-    bodies: &[String],
+    bodies: &[&str],
 ) -> Result<Arc<Worker>, Error> {
-    let mut root = String::new();
-    let mut files = Vec::new();
-    let mut read = Vec::new();
-    for (number, body) in bodies.iter().enumerate() {
-        let name = module(number);
-        let text = String::from_utf8_lossy(&freeze::component_code(spec, path, Some(body))).into_owned();
-        read.push((name.clone(), sha256(&text), register::read(&text, &spec.name, true)));
-        files.push((format!("{name}.rs"), text));
-        root.push_str(&format!("pub mod {name};\n"));
-    }
-    let known: Vec<_> =
-        read.iter().map(|(name, digest, callable)| (name.as_str(), digest.as_str(), callable)).collect();
-    root.push_str(&register::write(&known));
-    files.push(("lib.rs".to_owned(), root));
-    let plain = |features: &[&str]| Dependency {
-        version: "1".to_owned(),
-        features: features.iter().map(|feature| (*feature).to_owned()).collect(),
-        default_features: true,
+    let piece = |(number, own): (usize, &&str)| {
+        let text = String::from_utf8_lossy(&freeze::component_code(spec, path, Some(own))).into_owned();
+        Piece::new(module(number), text, &spec.name, true)
     };
-    let dependencies =
-        BTreeMap::from([("serde".to_owned(), plain(&["derive"])), ("serde_json".to_owned(), plain(&[]))]);
-    workers(session, Artifacts { files, dependencies, forbid_unsafe: true }).await
+    let pieces: Vec<Piece> = bodies.iter().enumerate().map(piece).collect();
+    workers(session, assembled(pieces, plain_dependencies(), true)).await
 }
 
-fn waiting(session: &Session, name: &str) -> std::path::PathBuf {
-    session.workspace.local_path().join("hardened").join(name)
-}
-
-/// Which attempt this is: each is counted before it looks at the cases.
-fn attempt(session: &Session, name: &str) -> Result<u32, Error> {
-    session.workspace.local()?;
-    let folder = waiting(session, name);
-    let failed = |error| Error::new(ExitCode::Internal, "failed to write to `.llmc/hardened`").cause(error);
-    std::fs::create_dir_all(&folder).map_err(failed)?;
-    let file = folder.with_extension("attempts");
-    let before = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse::<u32>().ok()).unwrap_or(0);
-    let now = before.saturating_add(1);
-    std::fs::write(&file, format!("{now}\n")).map_err(failed)?;
+/// Counts an attempt, before it looks at the cases.
+fn attempt(session: &Session, name: &str, tries: &mut Tries) -> Result<(), Error> {
+    let _lock = build::take_lock(session)?;
+    tries.attempts = tries.attempts.saturating_add(1);
+    tries.write(session, name)?;
+    let now = tries.attempts;
     if now > 1 {
         session.tell(Event::Note(format!(
-            "this is attempt {now} to harden `{name}`: it may spend less of alpha than the ones before, so that all of \
-             them together keep to it"
+            "this is attempt {now} to harden `{name}` by what was recorded: it may spend less of alpha than the ones before, so \
+             that all of them together keep to it"
         )));
     }
-    Ok(now)
-}
-
-/// Leaves code and certificate to be accepted.
-fn leave(session: &Session, hardness: &Hardness, code: &[u8]) -> Result<(), Error> {
-    let folder = waiting(session, &hardness.component);
-    let failed = |error| Error::new(ExitCode::Internal, "failed to write to `.llmc/hardened`").cause(error);
-    std::fs::create_dir_all(&folder).map_err(failed)?;
-    let text = serde_json::to_string_pretty(hardness).expect("a certificate is JSON") + "\n";
-    std::fs::write(folder.join("code.rs"), code).map_err(failed)?;
-    std::fs::write(folder.join("certificate.json"), text).map_err(failed)
+    Ok(())
 }

@@ -16,6 +16,7 @@ mod doctor;
 mod draw;
 mod estimate;
 mod harden;
+mod hardened;
 mod history;
 mod inputs;
 mod log;
@@ -37,9 +38,11 @@ mod stop;
 mod strength;
 mod structure;
 mod test;
+mod traces;
 mod suggest;
 mod validate;
 mod verify;
+mod watch;
 
 pub use adopt::{Adopted, adopt};
 pub use against::{Against, Alike, Before, Changed};
@@ -51,7 +54,8 @@ pub use decide::{Waiting, accept, add_example, forget, reject, waiting};
 pub use diff::{Asked, Between, Compared, Ran, Side, diff, log_behaviour};
 pub use doctor::{Finding, doctor};
 pub use estimate::{Estimate, Estimates, Likely, estimate};
-pub use harden::{Hardened, Hardening, Hardness, accept_hardened, harden, soften_hardened};
+pub use harden::{Hardened, Hardening, harden};
+pub use hardened::soften_hardened;
 pub use history::{Behaviour, Code, Entry, Made, at_revision, log, name_of, split};
 pub use measure::{Factor, Measured, Measuring, Setting, Telling, measure};
 pub use models::{Chosen, Reach, models, pull};
@@ -68,8 +72,10 @@ pub use suggest::{Added, Adding, Beside, Judge, Opinion, Put, Rival, Suggestion}
 pub use test::{
     DRIFT, Earlier, Planned, Subject, TestRun, Testing, component_spec, plan_test, subject, test, usual_call,
 };
+pub use traces::{Fared, fared_here};
 pub use validate::{Judging, validate};
 pub use verify::{Replayed, replay, verify};
+pub use watch::{GROWTH, Sight, Standing, watch};
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

@@ -95,7 +95,7 @@ pub(super) fn find(session: &Session, committed: Option<&Repo>) -> Result<Vec<Or
 }
 
 /// Of the artifacts in `generated` whose spec is no more: their files, and where the spec was.
-pub(super) fn on_disk(workspace: &Workspace) -> Result<Vec<([String; 5], String)>, Error> {
+pub(super) fn on_disk(workspace: &Workspace) -> Result<Vec<([String; 4], String)>, Error> {
     let mut found = Vec::new();
     let names = freeze::names_on_disk(workspace)?.into_iter();
     for name in names.filter(|name| !workspace.path(&paths::spec(name)).exists()) {
@@ -118,7 +118,7 @@ pub(super) fn on_disk(workspace: &Workspace) -> Result<Vec<([String; 5], String)
 
 impl Orphan {
     /// Its own files.
-    fn files(&self) -> [String; 5] {
+    fn files(&self) -> [String; 4] {
         paths::all(&self.name)
     }
 

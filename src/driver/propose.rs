@@ -12,7 +12,7 @@ use crate::behaviour::{self, Behaviours, Split};
 use crate::candidate::{self, Candidate};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
-use crate::event::{Behaves, Differing, Event, Finished, Origin, Proposed, Status};
+use crate::event::{Answered, Behaves, Differing, Event, Finished, Origin, Proposed, Status};
 use crate::freeze::{self, ArtifactInput};
 use crate::model::{Identity, Parameters};
 use crate::options::Plan;
@@ -167,6 +167,8 @@ impl Proposing {
             behaves,
             told,
             differing,
+            calls: Vec::new(),
+            recorded: None,
             lines: (self.artifact.as_ref().map(|one| one.lines), found.candidate.source.lines().count()),
             rejected_before: found.passed_over,
             tokens: drawn().map(|one| (one.prompt_tokens + one.completion_tokens) as u64).sum(),
@@ -320,6 +322,15 @@ pub(super) fn told_of(proposal: &Proposal, stale: Option<(String, String)>) -> P
                 call: in_one_line(&one.call),
                 artifact: in_one_line(&one.artifact),
                 proposal: in_one_line(&one.proposal),
+            })
+            .collect(),
+        calls: summary
+            .calls
+            .iter()
+            .map(|one| Answered {
+                input: in_one_line(&one.input),
+                model: in_one_line(&one.model),
+                code: one.code.as_deref().map(in_one_line),
             })
             .collect(),
         lines: summary.lines,

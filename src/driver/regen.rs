@@ -6,10 +6,10 @@ use std::time::Instant;
 use super::build::{self, Aim};
 use super::propose::Proposing;
 use super::specs::{self, Loaded};
-use super::{Session, Summary};
+use super::{Session, Summary, harden};
 use crate::error::{Error, ExitCode};
 use crate::freeze::{self, Freshness};
-use crate::proposal;
+use crate::proposal::{self, Proposal};
 
 /// Draws new samples for the specs that were named, and leaves a proposal for each that gives another program.
 pub async fn regen(session: &mut Session, named: &[String], from: &Path) -> Result<Summary, Error> {
@@ -18,6 +18,11 @@ pub async fn regen(session: &mut Session, named: &[String], from: &Path) -> Resu
 
 /// New samples for one spec whose proposal did not please, whether or not its artifact is up to date.
 pub async fn resample(session: &mut Session, name: &str) -> Result<Summary, Error> {
+    if let Ok(Some(waiting)) = Proposal::read(&session.workspace, name)
+        && let Some(hardness) = waiting.provenance.hardness()
+    {
+        return harden::again(session, name, hardness).await;
+    }
     let from = session.workspace.root.clone();
     run(session, &[name.to_owned()], &from, true).await
 }

@@ -2,8 +2,8 @@
 //!
 //! Nothing is sampled, compiled or run: the files are those of that commit, byte for byte, and `llmc verify` judges them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::specs::{self, Loaded};
 use super::{Session, build, history, sign};
@@ -12,7 +12,7 @@ use crate::error::{Error, ExitCode};
 use crate::freeze::{self, FileText, Module};
 use crate::provenance::{Provenance, Summary};
 use crate::repo::{Repo, message};
-use crate::spec;
+use crate::spec::{self, AnySpec};
 use crate::syntax;
 use crate::workspace::paths;
 
@@ -36,9 +36,10 @@ pub struct Reverted {
 /// An artifact as a commit has it.
 struct Then {
     spec_path: String,
-    /// Spec, code, tests, provenance, and the envelope where it was signed.
+    /// Spec, code, tests (a component has none), provenance, and the envelope where it was signed.
     files: Vec<FileText>,
-    loaded: Loaded,
+    /// The spec, where it is that of a function.
+    function: Option<Loaded>,
     provenance: Provenance,
 }
 
@@ -75,7 +76,10 @@ pub fn revert(session: &Session, named: &str, from: &Path) -> Result<Reverted, E
                 "`git commit` or `git stash` them first; `llmc adopt {name}` keeps edited code as an artifact"
             )));
     }
-    let module = Module::new(&name, &then.provenance.dependencies, &then.files);
+    // What components need the crate has for all of them.
+    let none = BTreeMap::new();
+    let dependencies = if then.function.is_some() { &then.provenance.dependencies } else { &none };
+    let module = Module::new(&name, dependencies, &then.files);
     let modules = freeze::with_module(&freeze::modules_on_disk(&session.workspace)?, module.clone());
     let mut files = then.files.clone();
     files.retain(|file| !is_there(&file));
@@ -115,14 +119,20 @@ fn then(repo: &Repo, name: &str, commit: &str) -> Result<Then, Error> {
         found.ok_or_else(|| differs(format!("`{path}` is not in {short}, and belongs to the artifact `{name}`")))
     };
     let spec_bytes = whole(&spec_path)?;
-    let (spec, warnings) = syntax::deep(|| spec::parse(&spec_path, name, &spec_bytes))
+    let (spec, warnings) = syntax::deep(|| spec::parse_any(&spec_path, name, &spec_bytes))
         .map_err(|mistakes| Error::spec(vec![mistakes]).hint(format!("this is the spec as {short} has it")))?;
-    if provenance.spec.name != name || sha256(spec.canonical()) != provenance.spec.digest {
+    let (canonical, is_function) = match &spec {
+        AnySpec::Function(spec) => (spec.canonical(), true),
+        AnySpec::Component(spec) => (spec.canonical(), false),
+    };
+    let is_same_kind = provenance.hardness().is_none() == is_function;
+    if provenance.spec.name != name || sha256(canonical) != provenance.spec.digest || !is_same_kind {
         return Err(differs(format!("in {short} `{spec_path}` is not the spec that the artifact was made for"))
             .hint(format!("it was changed without a build; `llmc log {name}` lists the commits of builds")));
     }
     let mut files = vec![(spec_path.clone(), spec_bytes.clone())];
-    for path in [paths::code(name), paths::tests(name)] {
+    let own = [paths::code(name), paths::tests(name)];
+    for path in own.into_iter().take(if is_function { 2 } else { 1 }) {
         let bytes = whole(&path)?;
         let recorded = provenance.subject.iter().find(|subject| subject.path == path);
         if !recorded.is_some_and(|subject| freeze::is_text_of(&bytes, &subject.sha256)) {
@@ -134,8 +144,13 @@ fn then(repo: &Repo, name: &str, commit: &str) -> Result<Then, Error> {
     files.push((record_path, record));
     let envelope = paths::envelope(name);
     files.extend(repo.file_at(commit, &envelope)?.map(|bytes| (envelope, bytes)));
-    let loaded = Loaded { path: spec_path.clone(), bytes: spec_bytes, spec: Arc::new(spec), warnings };
-    Ok(Then { spec_path, files, loaded, provenance })
+    let function = match spec {
+        AnySpec::Function(spec) => {
+            Some(Loaded { path: spec_path.clone(), bytes: spec_bytes, spec: (*spec).into(), warnings })
+        }
+        AnySpec::Component(_) => None,
+    };
+    Ok(Then { spec_path, files, function, provenance })
 }
 
 /// Refuses where the spec is at another place now: there would be two of one name.
@@ -155,7 +170,7 @@ fn check_place(session: &Session, name: &str, then: &Then) -> Result<(), Error> 
 
 /// Refuses where it calls what is no more: no build could load it.
 fn check_uses(session: &Session, then: &Then, short: &str) -> Result<(), Error> {
-    for used in &then.loaded.spec.uses {
+    for used in then.function.iter().flat_map(|function| &function.spec.uses) {
         if !session.workspace.path(&paths::spec(used)).is_file() {
             let message = format!("it uses `{used}`, and there is no `{}` any more", paths::spec(used));
             return Err(Error::new(ExitCode::Spec, message).hint(format!("`llmc revert {used}@{short}` first")));
@@ -166,22 +181,9 @@ fn check_uses(session: &Session, then: &Then, short: &str) -> Result<(), Error> 
 
 /// What is not as it was then, and what follows.
 fn notes(session: &Session, name: &str, then: &Then, from: &Path) -> Result<Vec<String>, Error> {
-    let mut notes = Vec::new();
     let record = &then.provenance;
-    let spec = &then.loaded.spec;
-    let target = build::target(session, &then.loaded)?;
-    let follows = "`llmc verify` says so, and the next `llmc build` builds it anew";
-    let changed: Vec<&str> =
-        record.uses.iter().filter(|one| !target.uses.contains(one)).map(|one| one.name.as_str()).collect();
-    let inputs = if record.drawn().is_some() { &target.inputs } else { &target.by_hand };
-    if !changed.is_empty() {
-        notes.push(format!("what it uses was changed since ({}): {follows}", changed.join(", ")));
-    } else if record.drawn().is_some_and(|drawn| drawn.prompt.template_digest != session.templates.digest(spec)) {
-        notes.push(format!("the prompt's templates were others then: {follows}"));
-    } else if record.input_digest != *inputs {
-        notes.push(format!("llmc.yaml said otherwise about model or sampling then: {follows}"));
-    }
-    let bytes = &then.files[3].1;
+    let mut notes = of_function(session, then)?;
+    let (_, bytes) = then.files.iter().find(|(path, _)| *path == paths::provenance(name)).expect("it has a record");
     if record.to_bytes() != freeze::unix_lines(bytes).unwrap_or_else(|| bytes.clone()) {
         let version = &record.llmc_version;
         notes.push(format!(
@@ -193,6 +195,26 @@ fn notes(session: &Session, name: &str, then: &Then, from: &Path) -> Result<Vec<
     let callers: Vec<&str> = callers.map(|one| one.spec.name.as_str()).collect();
     if !callers.is_empty() {
         notes.push(format!("the next build looks at what uses it anew: {}", callers.join(", ")));
+    }
+    Ok(notes)
+}
+
+/// What a function was built of, and is not as it was then.
+fn of_function(session: &Session, then: &Then) -> Result<Vec<String>, Error> {
+    let mut notes = Vec::new();
+    let Some(function) = &then.function else { return Ok(notes) };
+    let (record, spec) = (&then.provenance, &function.spec);
+    let target = build::target(session, function)?;
+    let follows = "`llmc verify` says so, and the next `llmc build` builds it anew";
+    let changed: Vec<&str> =
+        record.uses.iter().filter(|one| !target.uses.contains(one)).map(|one| one.name.as_str()).collect();
+    let inputs = if record.drawn().is_some() { &target.inputs } else { &target.by_hand };
+    if !changed.is_empty() {
+        notes.push(format!("what it uses was changed since ({}): {follows}", changed.join(", ")));
+    } else if record.drawn().is_some_and(|drawn| drawn.prompt.template_digest != session.templates.digest(spec)) {
+        notes.push(format!("the prompt's templates were others then: {follows}"));
+    } else if record.input_digest != *inputs {
+        notes.push(format!("llmc.yaml said otherwise about model or sampling then: {follows}"));
     }
     Ok(notes)
 }

@@ -3,16 +3,17 @@
 //! A key is named by the user alone (their own settings, or `LLMC_SIGN_KEY`): a workspace can ask for a signature, and
 //! never with which key. Whom to trust a workspace says in a file of its own, and who runs `verify` can name another.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::specs::{self, Loaded};
+use super::specs;
 use super::{Session, Summary, build, verify};
 use crate::error::{Error, ExitCode};
 use crate::event::{Difference, Event};
 use crate::freeze::{self, FileText, Module};
 use crate::repo::{Repo, message};
 use crate::sign::{Envelope, PublicKey, Signer, Signers};
-use crate::spec::SignSettings;
+use crate::spec::{Dependency, SignSettings};
 use crate::workspace::paths;
 
 /// The variable that names a key file, before the user's settings.
@@ -258,20 +259,39 @@ pub async fn sign(session: &mut Session, named: &[String], from: &Path) -> Resul
     if summary.exit.is_some() {
         return Ok((summary, Vec::new()));
     }
-    let (loaded, _) = specs::load_specs(session, named, from)?;
+    let specs::Found { functions, components, .. } = specs::load(session, named, from)?;
     let all = session.workspace.specs()?;
     let asked = named.iter().map(|one| specs::resolve(session, one, from, &all)).collect::<Result<Vec<_>, _>>()?;
     let mut signed = Vec::new();
-    for one in loaded.iter().filter(|one| asked.is_empty() || asked.contains(&one.path)) {
-        signed.push(sign_one(session, one, &signer, repo.as_ref())?);
+    let is_asked = |path: &String| asked.is_empty() || asked.contains(path);
+    for one in functions.iter().filter(|one| is_asked(&one.path)) {
+        let own = [paths::code(&one.spec.name), paths::tests(&one.spec.name), paths::provenance(&one.spec.name)];
+        let spec = (one.spec.name.as_str(), one.path.as_str(), one.bytes.as_slice());
+        signed.push(sign_one(session, spec, &own, &one.spec.dependencies, &signer, repo.as_ref())?);
+    }
+    for one in components.iter().filter(|one| is_asked(&one.path)) {
+        if !freeze::is_hardened(&session.workspace, &one.spec.name)? {
+            // A model answers: there is nothing to sign.
+            continue;
+        }
+        let own = [paths::code(&one.spec.name), paths::provenance(&one.spec.name)];
+        let spec = (one.spec.name.as_str(), one.path.as_str(), one.bytes.as_slice());
+        signed.push(sign_one(session, spec, &own, &BTreeMap::new(), &signer, repo.as_ref())?);
     }
     Ok((summary, signed))
 }
 
-fn sign_one(session: &Session, loaded: &Loaded, signer: &Signer, repo: Option<&Repo>) -> Result<Signed, Error> {
-    let name = &loaded.spec.name;
-    let mut files: Vec<FileText> = vec![(loaded.path.clone(), loaded.bytes.clone())];
-    for path in [paths::code(name), paths::tests(name), paths::provenance(name)] {
+/// Signs one artifact: the spec's name, path and bytes; its own files, the record the last of them.
+fn sign_one(
+    session: &Session,
+    (name, spec_path, spec): (&str, &str, &[u8]),
+    own: &[String],
+    dependencies: &BTreeMap<String, Dependency>,
+    signer: &Signer,
+    repo: Option<&Repo>,
+) -> Result<Signed, Error> {
+    let mut files: Vec<FileText> = vec![(spec_path.to_owned(), spec.to_vec())];
+    for path in own.iter().cloned() {
         let bytes = freeze::read(&session.workspace.path(&path))?
             .ok_or_else(|| Error::new(ExitCode::Difference, format!("`{path}` is gone")))?;
         files.push((path, unix(&bytes)));
@@ -279,17 +299,18 @@ fn sign_one(session: &Session, loaded: &Loaded, signer: &Signer, repo: Option<&R
     let envelope = envelope(name, &files, signer)?;
     let is_unchanged = freeze::write(&session.workspace, std::slice::from_ref(&envelope))?.is_empty();
     let mut signed = Signed {
-        spec: name.clone(),
+        spec: name.to_owned(),
         path: envelope.0.clone(),
         key: signer.public().fingerprint(),
         is_unchanged,
         commit: None,
     };
     files.push(envelope);
+    let envelope = files.last().map(|(_, bytes)| bytes);
     match repo {
-        Some(repo) if repo.head_file(&signed.path)?.as_ref() != Some(&files[4].1) => {
-            let text = message::signed(name, &loaded.path, &signed.key);
-            let module = Module::new(name, &loaded.spec.dependencies, &files);
+        Some(repo) if repo.head_file(&signed.path)?.as_ref() != envelope => {
+            let text = message::signed(name, spec_path, &signed.key);
+            let module = Module::new(name, dependencies, &files);
             signed.commit = build::commit_change(session, repo, &text, &files, &[], &[module])?;
         }
         None if !session.options.no_commit => {

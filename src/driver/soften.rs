@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::components::{Opening, open};
 use super::specs::{self, Loaded};
-use super::{Session, build, component, harden};
+use super::{Session, build, component, hardened};
 use crate::error::{Error, ExitCode};
 use crate::freeze;
 use crate::repo::{HeadState, Repo};
@@ -44,7 +44,7 @@ pub async fn soften(session: &mut Session, name: &str, from: &Path) -> Result<So
                 format!("`{name}` is as soft as it gets: its model answers alone"),
             ));
         }
-        let commit = harden::soften_hardened(session, one)?;
+        let commit = hardened::soften_hardened(session, one)?;
         return Ok(Softened { name, was: "hybrid", examples: 0, commit });
     }
     let loaded = found.functions.last().expect("what was named was found, or is a mistake").clone();

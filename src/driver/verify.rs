@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::sign::{self, Trust};
 use super::specs::{self, Loaded, LoadedComponent};
-use super::{Session, Summary, build, component};
+use super::{Session, Summary, build, component, hardened};
 use crate::candidate::{self, Candidate};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
@@ -130,17 +130,32 @@ pub(super) async fn run(session: &mut Session, named: &[String], from: &Path, tr
             seconds: started.elapsed().as_secs_f64(),
         }));
     }
+    let mut undone = Vec::new();
     for one in &components {
         let started = Instant::now();
+        let name = &one.spec.name;
         let found = component::differences(session, one)?;
-        if found.is_some() {
-            differing.insert(one.spec.name.clone());
+        let mut differences: Vec<Difference> =
+            found.map(|(path, message)| Difference { path, line: None, message }).into_iter().collect();
+        let mut notes = Vec::new();
+        if freeze::is_hardened(&session.workspace, name)? {
+            let (more, told) = hardened::examine(session, one, trust).await?;
+            // What is wrong with a file is told once.
+            differences.retain(|known| !more.iter().any(|one| one.path == known.path));
+            differences.extend(more);
+            notes = told;
+            if differences.iter().any(|one| one.path == paths::code(name)) {
+                undone.push(name.as_str());
+            }
+        }
+        if !differences.is_empty() {
+            differing.insert(name.clone());
         }
         session.tell(Event::Verified(Verified {
-            spec: Some(one.spec.name.clone()),
+            spec: Some(name.clone()),
             path: Some(one.path.clone()),
-            differences: found.map(|(path, message)| Difference { path, line: None, message }).into_iter().collect(),
-            notes: Vec::new(),
+            differences,
+            notes,
             seconds: started.elapsed().as_secs_f64(),
         }));
     }
@@ -161,6 +176,9 @@ pub(super) async fn run(session: &mut Session, named: &[String], from: &Path, tr
         for name in edited {
             error =
                 error.hint(format!("`llmc adopt {name}` keeps the edit, `llmc replay {name} --overwrite` undoes it"));
+        }
+        for name in undone {
+            error = error.hint(format!("`llmc replay {name} --overwrite` makes the code of `{name}` again"));
         }
         summary.fail(error);
     }
@@ -447,7 +465,7 @@ fn crate_differences(
         expected.extend(paths::all(name));
     }
     expected.extend(components.iter().flat_map(|one| paths::all(&one.spec.name)));
-    let gone: Vec<([String; 5], String)> = super::orphans::on_disk(workspace)?;
+    let gone: Vec<([String; 4], String)> = super::orphans::on_disk(workspace)?;
     for path in freeze::crate_listing(workspace, &OWN)? {
         if !expected.contains(&path) {
             let message = match gone.iter().find(|(files, _)| files.contains(&path)) {
@@ -465,9 +483,13 @@ fn crate_differences(
 /// # Errors
 /// With exit code 6 where it is not the artifact that is there; with `overwrite` it is written then.
 pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<Replayed, Error> {
-    let (loaded, mistakes) = specs::load_specs(session, &[named.to_owned()], from)?;
+    let specs::Found { functions: loaded, components, mistakes } = specs::load(session, &[named.to_owned()], from)?;
     if !mistakes.is_empty() {
         return Err(Error::spec(mistakes));
+    }
+    if let Some(one) = components.first() {
+        let files = hardened::replayed(session, one).await?;
+        return settle(session, (&one.spec.name, &one.path, &one.bytes), files, "the recorded completion", Vec::new());
     }
     let path = specs::resolve(session, named, from, &session.workspace.specs()?)?;
     let one = loaded.iter().find(|one| one.path == path).expect("it was loaded by this path").clone();
@@ -501,8 +523,26 @@ pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<R
     if !ran.verdict.is_pass() {
         return Err(differs(format!("`{name}` fails now: {}", told(&ran.verdict))));
     }
-    let mut files = ran.files;
-    sign::replayed(session, &name, &mut files)?;
+    let mut notes = ran.notes;
+    if !is_drawn {
+        notes.push(format!(
+            "`{name}` was made by a person, so there is no completion: its code was formatted, validated and written again"
+        ));
+    }
+    settle(session, (&name, &one.path, &one.bytes), ran.files, record, notes)
+}
+
+/// Holds the files that an artifact was made of again against those that are there, and writes them where that is asked
+/// for. `record` says what they were made of.
+fn settle(
+    session: &Session,
+    (name, spec_path, spec): (&str, &str, &[u8]),
+    mut files: Vec<FileText>,
+    record: &str,
+    notes: Vec<String>,
+) -> Result<Replayed, Error> {
+    let differs = |message: String| Error::new(ExitCode::Difference, message);
+    sign::replayed(session, name, &mut files)?;
     let mut changed = Vec::new();
     for (path, text) in &files {
         let is_same = read(&session.workspace, path)?.is_some_and(|bytes| unix(&bytes) == *text);
@@ -513,7 +553,8 @@ pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<R
     if !changed.is_empty() {
         if !session.options.overwrite {
             let error = differs(format!("{record} gives other bytes: {}", changed.join(", ")));
-            let error = match changed.contains(&paths::code(&name)) {
+            let is_component = files.iter().any(|(path, text)| *path == paths::code(name) && is_component(text));
+            let error = match changed.contains(&paths::code(name)) && !is_component {
                 true => error.hint(format!("`llmc adopt {name}` keeps what is there")),
                 false => error,
             };
@@ -523,16 +564,20 @@ pub async fn replay(session: &mut Session, named: &str, from: &Path) -> Result<R
         freeze::write(&session.workspace, &files)?;
     }
     let tree = match Repo::discover(&session.workspace.root)? {
-        Some(repo) => Some(repo.tree_with(&[files.as_slice(), &[(one.path.clone(), one.bytes.clone())]].concat())?),
+        Some(repo) => Some(repo.tree_with(&[files.as_slice(), &[(spec_path.to_owned(), spec.to_vec())]].concat())?),
         None => None,
     };
-    let mut notes = ran.notes;
-    if !is_drawn {
-        notes.push(format!(
-            "`{name}` was made by a person, so there is no completion: its code was formatted, validated and written again"
-        ));
-    }
-    Ok(Replayed { spec: name, files: files.into_iter().map(|(path, _)| path).collect(), changed, tree, notes })
+    Ok(Replayed {
+        spec: name.to_owned(),
+        files: files.into_iter().map(|(path, _)| path).collect(),
+        changed,
+        tree,
+        notes,
+    })
+}
+
+fn is_component(code: &[u8]) -> bool {
+    freeze::component_body(code).is_some()
 }
 
 /// What a replay came to.
@@ -558,7 +603,7 @@ pub(super) fn told(verdict: &Verdict) -> String {
 }
 
 /// The first line, from 1, that is not the same in both.
-fn first_difference(made: &[u8], there: &[u8]) -> Option<usize> {
+pub(super) fn first_difference(made: &[u8], there: &[u8]) -> Option<usize> {
     let (made, there) = (made.split(|byte| *byte == b'\n'), there.split(|byte| *byte == b'\n'));
     // Lines that are the same are not told apart by what comes after the shorter text.
     let longest = made.clone().count().max(there.clone().count());

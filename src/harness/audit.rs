@@ -24,11 +24,14 @@ pub struct Audit {
     /// And that did not.
     #[serde(default)]
     pub disagreed: u64,
+    /// Whether the evidence was enough once, in an earlier process: the code is asked no more.
+    #[serde(default)]
+    pub demoted: bool,
 }
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { share: 0.03, agreement: 0.95, alpha: 0.05, agreed: 0, disagreed: 0 }
+        Self { share: 0.03, agreement: 0.95, alpha: 0.05, agreed: 0, disagreed: 0, demoted: false }
     }
 }
 
@@ -85,15 +88,13 @@ pub(super) fn log_e_value(promised: f64, agreed: u64, disagreed: u64) -> f64 {
 pub struct Auditor(Mutex<Option<(Audit, Evidence)>>);
 
 impl Auditor {
-    /// Begins to watch. What earlier processes saw counts; the order in which they saw it is not known any more, so
-    /// that a demotion in between is only seen where the evidence is still enough.
+    /// Begins to watch. What earlier processes saw counts, and so does that one of them demoted the code.
     pub(super) fn set(&self, audit: Audit) -> Result<(), String> {
         let inside = |value: f64| value > 0.0 && value < 1.0;
         if !(audit.share > 0.0 && audit.share <= 1.0 && inside(audit.agreement) && inside(audit.alpha)) {
             return Err("a share is above 0 and at most 1, an agreement and an alpha are between 0 and 1".to_owned());
         }
-        let mut evidence = Evidence { agreed: audit.agreed, disagreed: audit.disagreed, e_value: 1.0, demoted: false };
-        evidence.weigh(&audit);
+        let evidence = Evidence::of(&audit);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((audit, evidence));
         Ok(())
     }
@@ -129,6 +130,14 @@ impl Auditor {
 }
 
 impl Evidence {
+    /// What the answers so far, those of earlier processes, have come to.
+    pub fn of(audit: &Audit) -> Self {
+        let Audit { agreed, disagreed, demoted, .. } = *audit;
+        let mut evidence = Self { agreed, disagreed, e_value: 1.0, demoted };
+        evidence.weigh(audit);
+        evidence
+    }
+
     fn weigh(&mut self, audit: &Audit) {
         let log = log_e_value(audit.agreement, self.agreed, self.disagreed);
         self.e_value = log.exp();

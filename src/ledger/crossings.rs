@@ -28,6 +28,21 @@ pub struct Filter {
     pub since: Option<u64>,
     /// Those that began before this time.
     pub before: Option<u64>,
+    /// Those that were recorded until this one: see [`Ledger::last_crossing`].
+    pub recorded: Option<i64>,
+}
+
+/// An answer of a hybrid's code that was held against its model's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// SHA-256 of the code's file, in hex.
+    pub code: String,
+    /// When the call began, in milliseconds since 1970.
+    pub started: u64,
+    /// Whether both said the same.
+    pub agreed: bool,
+    /// Whether the code was demoted by then.
+    pub demoted: bool,
 }
 
 /// A run, summed up.
@@ -108,6 +123,34 @@ impl Ledger {
             let rows = select.query_map(&*values, |row| row.get::<_, String>(0))?;
             // What a newer llmc wrote in a way that this one can't read is passed over.
             rows.filter_map(|text| text.map(|text| serde_json::from_str(&text).ok()).transpose()).collect()
+        })
+    }
+
+    /// The audits of a component's code in calls that began at this time or later, in the order in which they were recorded.
+    pub fn audits(&self, component: &str, since: u64) -> Result<Vec<AuditRow>, LedgerError> {
+        self.with("read", |connection| {
+            let mut select = connection.prepare(
+                "SELECT crossing ->> '$.digest', started, crossing ->> '$.audit.agreed',
+                        crossing ->> '$.audit.evidence.demoted'
+                 FROM crossings
+                 WHERE component = ?1 AND started >= ?2 AND side = 'code' AND crossing ->> '$.audit' IS NOT NULL
+                 ORDER BY id",
+            )?;
+            let since = i64::try_from(since).unwrap_or(i64::MAX);
+            let rows = select.query_map(params![component, since], |row| {
+                let digest: Option<String> = row.get(0)?;
+                let code = digest.as_deref().and_then(|digest| digest.split('+').next()).unwrap_or_default();
+                let holds = |at: usize| row.get::<_, Option<bool>>(at).map(Option::unwrap_or_default);
+                Ok(AuditRow { code: code.to_owned(), started: row.get(1)?, agreed: holds(2)?, demoted: holds(3)? })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// The number of the call that was recorded last; 0 without any.
+    pub fn last_crossing(&self) -> Result<i64, LedgerError> {
+        self.with("read", |connection| {
+            connection.query_row("SELECT coalesce(max(id), 0) FROM crossings", [], |row| row.get(0))
         })
     }
 
@@ -196,6 +239,9 @@ fn clauses(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
         if let Some(value) = value {
             put(clause, Box::new(i64::try_from(value).unwrap_or(i64::MAX)));
         }
+    }
+    if let Some(last) = filter.recorded {
+        put("id <= ?", Box::new(last));
     }
     if filter.failed {
         clauses.push("class IS NOT NULL".to_owned());

@@ -18,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, ErrorCode};
 
 pub use account::{By, Mean, Old, Spending};
-pub use crossings::{Filter, Keeper, MeanCall, RunSummary};
+pub use crossings::{AuditRow, Filter, Keeper, MeanCall, RunSummary};
 pub use file::FILE;
 pub use record::{Earlier, Ended, Ending, Phase, Record, Recorded, Repair, Start, Stored};
 pub use requests::{Put, Taken};

@@ -1,6 +1,7 @@
 //! Provenance: the committed record of how an artifact came to be. docs/provenance.md describes the file.
 //!
 //! Text in, text out: nothing here reads the clock, the disk or git. A record holds no key and no absolute path.
+mod hardness;
 mod statement;
 mod statistics;
 mod summary;
@@ -17,18 +18,21 @@ use crate::prompt::Prompt;
 use crate::spec::{Dependency, Policy, Profile, Stop};
 use crate::verdict::Class;
 
+pub use hardness::Hardness;
 pub use statistics::{Certificate, Counts, PassRate, Share, Statistics, Usage, shares};
 pub use summary::Summary;
 pub use text::rfc3339;
 
 /// Version of what llmc itself puts into the file, at most. A reader refuses a higher one.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 /// The version of a record of what was drawn from a model.
 const DRAWN: u32 = 1;
 /// The version of a record of what a person made: it has no model.
 const HUMAN: u32 = 2;
 /// The version of a record of what was drawn from a model and certified.
 const CERTIFIED: u32 = 3;
+/// The version of a record of code that answers for a component.
+const HARDENED: u32 = 4;
 /// Longest provenance file that is read, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
 /// in-toto's name for the statement format.
@@ -99,6 +103,8 @@ pub struct Drawn {
     pub repairs: Vec<Repair>,
     /// The test that it passed, where one was asked for.
     pub certificate: Option<Certificate>,
+    /// What is promised of it, where it answers in the place of a component's model.
+    pub hardness: Option<Box<Hardness>>,
 }
 
 impl Drawn {
@@ -293,5 +299,10 @@ impl Provenance {
             Origin::Model(drawn) => Some(drawn),
             Origin::Human(_) => None,
         }
+    }
+
+    /// What is promised of code that answers for a component; `None` of any other.
+    pub fn hardness(&self) -> Option<&Hardness> {
+        self.drawn()?.hardness.as_deref()
     }
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::hardness::HardnessWire;
 use super::text::{from_json, inside, shape, uri, without_paths};
 use super::{
-    Adoption, BUILD_TYPE, BUILDER_ID, CERTIFIED, Certificate, CrateRecord, DRAWN, Drawn, Earlier, HUMAN, Origin,
-    PREDICATE_TYPE, PolicyRecord, Provenance, ProvenanceError, Repair, STATEMENT_TYPE, SamplingRecord, SpecRecord,
-    Statistics, Subject, Summary, ToolchainRecord, UseRecord,
+    Adoption, BUILD_TYPE, BUILDER_ID, CERTIFIED, Certificate, CrateRecord, DRAWN, Drawn, Earlier, HARDENED, HUMAN,
+    Origin, PREDICATE_TYPE, PolicyRecord, Provenance, ProvenanceError, Repair, STATEMENT_TYPE, SamplingRecord,
+    SpecRecord, Statistics, Subject, Summary, ToolchainRecord, UseRecord,
 };
 use crate::digest::sha256;
 use crate::model::{Completion, Identity};
@@ -22,6 +23,7 @@ const STATISTICS: &str = "statistics";
 const ENVIRONMENT: &str = "environment";
 const REPAIRS: &str = "repairs";
 const CERTIFICATE: &str = "certificate";
+const HARDENING: &str = "hardening";
 const ORIGIN: &str = "origin";
 const RECORD: &str = "record";
 const CRATE: &str = "crate ";
@@ -61,10 +63,14 @@ impl Provenance {
         let mut byproducts = run_details.byproducts;
         let environment: Environment = byproduct(&mut byproducts, ENVIRONMENT)?.1;
         let origin = match (external.format_version, external.model, external.sampling) {
-            (version @ (DRAWN | CERTIFIED), Some(model), Some(sampling)) => {
+            (version @ (DRAWN | CERTIFIED | HARDENED), Some(model), Some(sampling)) => {
                 let mut drawn = read_drawn(model, sampling, &mut byproducts)?;
                 if version == CERTIFIED {
                     drawn.certificate = Some(byproduct(&mut byproducts, CERTIFICATE)?.1);
+                }
+                if version == HARDENED {
+                    let wire: HardnessWire = byproduct(&mut byproducts, HARDENING)?.1;
+                    drawn.hardness = Some(Box::new(wire.read()?));
                 }
                 Origin::Model(Box::new(drawn))
             }
@@ -101,6 +107,7 @@ impl Provenance {
             },
         };
         let (drawn, format_version) = match &self.origin {
+            Origin::Model(drawn) if drawn.hardness.is_some() => (Some(drawn), HARDENED),
             Origin::Model(drawn) if drawn.certificate.is_some() => (Some(drawn), CERTIFIED),
             Origin::Model(drawn) => (Some(drawn), DRAWN),
             Origin::Human(_) => (None, HUMAN),
@@ -135,7 +142,9 @@ impl Provenance {
                 annotated(ENVIRONMENT, None, environment_wire),
             ],
         };
-        if let Some(certificate) = drawn.and_then(|drawn| drawn.certificate) {
+        if let Some(hardness) = self.hardness() {
+            byproducts.push(annotated(HARDENING, None, Annotations::Hardening(Box::new(hardness.into()))));
+        } else if let Some(certificate) = drawn.and_then(|drawn| drawn.certificate) {
             byproducts.push(annotated(CERTIFICATE, None, Annotations::Certificate(certificate)));
         }
         Statement {
@@ -365,6 +374,7 @@ enum Annotations {
     Environment(Environment),
     Repairs(Repairs),
     Certificate(Certificate),
+    Hardening(Box<HardnessWire>),
     Origin(OriginWire),
     /// Nothing but its digest.
     Record {},
@@ -410,7 +420,16 @@ fn read_drawn(
     }
     let statistics = byproduct(byproducts, STATISTICS)?.1;
     let repairs: Repairs = byproduct(byproducts, REPAIRS)?.1;
-    Ok(Drawn { model, sampling, prompt, completion, statistics, repairs: repairs.list, certificate: None })
+    Ok(Drawn {
+        model,
+        sampling,
+        prompt,
+        completion,
+        statistics,
+        repairs: repairs.list,
+        certificate: None,
+        hardness: None,
+    })
 }
 
 fn byproduct<T: serde::de::DeserializeOwned>(

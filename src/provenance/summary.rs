@@ -8,7 +8,8 @@ use serde::de::IgnoredAny;
 use super::statement::SubjectWire;
 use super::text::{expect, from_json, inside};
 use super::{
-    BUILD_TYPE, FORMAT_VERSION, HUMAN, MAX_BYTES, PREDICATE_TYPE, ProvenanceError, STATEMENT_TYPE, SpecRecord, Subject,
+    BUILD_TYPE, FORMAT_VERSION, HARDENED, HUMAN, MAX_BYTES, PREDICATE_TYPE, ProvenanceError, STATEMENT_TYPE,
+    SpecRecord, Subject,
 };
 use crate::spec::Dependency;
 
@@ -25,6 +26,8 @@ pub struct Summary {
     pub dependencies: BTreeMap<String, Dependency>,
     /// Whether a person made it.
     pub is_human: bool,
+    /// Whether it is code that answers for a component.
+    pub is_hardened: bool,
 }
 
 impl Summary {
@@ -52,6 +55,7 @@ impl Summary {
             subject,
             dependencies: external.dependencies,
             is_human: version == HUMAN,
+            is_hardened: version == HARDENED,
         })
     }
 

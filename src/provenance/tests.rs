@@ -78,6 +78,7 @@ pub(crate) fn sample() -> Provenance {
                 detail: "mismatched types".into(),
             }],
             certificate: None,
+            hardness: None,
         })),
         policy: PolicyRecord::from(&Policy::default()),
         dependencies: BTreeMap::from([(
@@ -223,10 +224,10 @@ fn a_file_of_another_kind_is_refused_with_a_reason() {
         value["predicate"]["buildDefinition"]["externalParameters"][key] = new;
     };
     let error = changed(|value| {
-        external(value, "format_version", 4.into());
+        external(value, "format_version", 5.into());
         external(value, "something_new", 1.into());
     });
-    assert_eq!(error, ProvenanceError::Newer(4));
+    assert_eq!(error, ProvenanceError::Newer(5));
     let error = changed(|value| external(value, "extra", 1.into()));
     assert!(error.to_string().contains("unknown field `extra`"), "{error}");
     let error = changed(|value| value["predicate"]["runDetails"]["byproducts"][1]["name"] = "x".into());

@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Report, count, one_line, printable};
-use crate::event::{Behaves, Called, Decided, Difference, Event, Finished, Proposed, Status, Verified};
+use crate::event::{
+    Answered, Behaves, Called, Decided, Difference, Event, Finished, Origin, Proposed, Status, Verified,
+};
 use crate::explain;
+use crate::provenance::{Hardness, rfc3339};
 use crate::verdict::{Class, Outcome, Verdict};
 use crate::workspace::paths;
 
@@ -295,13 +298,66 @@ pub fn proposal(proposed: &Proposed) -> Vec<String> {
         ((Some(before), after), _) => format!("{before} -> {}", count(after, "line")),
     };
     let mut lines = vec![format!("{spec}: {told}")];
-    lines.push(format!("{size}; sample {sample} of {sampled} from {model}, of which {passed} pass"));
+    let good = if proposed.origin == Origin::Harden { "compile" } else { "pass" };
+    lines.push(format!("{size}; sample {sample} of {sampled} from {model}, of which {passed} {good}"));
+    lines.extend(proposed.calls.iter().map(recorded_call));
     lines.extend(proposed.differing.iter().map(|one| format!("{}: {} -> {}", one.call, one.artifact, one.proposal)));
     lines.push(match &proposed.stale {
         Some((why, next)) => format!("stale: {why} since it was made; {next}"),
         None => format!("`llmc review`, `llmc accept {spec}` or `llmc reject {spec}`"),
     });
     lines
+}
+
+/// A recorded call with what code says to it.
+pub fn recorded_call(one: &Answered) -> String {
+    let Answered { input, model, code } = one;
+    match code {
+        None => format!("{input}: the model says {model}, the code leaves it to the model"),
+        Some(code) if code == model => format!("{input}: both say {code}"),
+        Some(code) => format!("{input}: the model says {model}, the code {code}"),
+    }
+}
+
+/// What is promised of code that answers for a component, and what that rests on; a row each.
+pub fn certificate_rows(hardness: &Hardness) -> Vec<(&'static str, String)> {
+    let Hardness { certificate, .. } = hardness;
+    let percent = |rate: f64| (rate * 1e4).round() / 1e2;
+    let mut made =
+        format!("the model's answers to {}, of {}", count(hardness.inputs, "input"), count(hardness.calls, "call"));
+    if hardness.unstable > 0 {
+        made.push_str(&format!("; {} got different answers", hardness.unstable));
+    }
+    vec![
+        (
+            "agrees",
+            format!(
+                "at least {} % of the time, at {} % confidence: {} of {} answers to later, new inputs differ",
+                percent(certificate.agreement),
+                percent(certificate.confidence),
+                certificate.disagreements,
+                certificate.n
+            ),
+        ),
+        (
+            "answers",
+            format!(
+                "{} % of those {} inputs; the model the rest",
+                percent(certificate.coverage),
+                certificate.window.cases
+            ),
+        ),
+        (
+            "looked",
+            format!(
+                "attempt {}; {} to {}",
+                certificate.attempt,
+                rfc3339(certificate.window.after / 1000),
+                rfc3339(certificate.window.until / 1000)
+            ),
+        ),
+        ("made from", format!("{made}; it answers {} of them, {} otherwise", hardness.answered, hardness.wrong)),
+    ]
 }
 
 /// An outcome as a person reads it.

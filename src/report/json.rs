@@ -121,7 +121,7 @@ fn proposed_to_json(proposed: &Proposed) -> Value {
     json!({
         "event": "proposal", "spec": proposed.spec, "path": proposed.path, "digest": proposed.digest,
         "origin": proposed.origin, "made": proposed.made, "behaves": proposed.behaves, "told": proposed.told,
-        "differing": proposed.differing, "lines": lines, "lines_before": before, "model": proposed.model,
+        "differing": proposed.differing, "calls": proposed.calls, "lines": lines, "lines_before": before, "model": proposed.model,
         "sample": sample, "sampled": sampled, "passed": passed, "tokens": proposed.tokens, "usd": proposed.usd,
         "stale": proposed.stale.as_ref().map(|(why, _)| why), "next": proposed.stale.as_ref().map(|(_, next)| next),
     })

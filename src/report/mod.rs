@@ -7,7 +7,7 @@ mod json;
 mod verdicts;
 
 pub use difference::{Style, code_difference, difference};
-pub use human::{Human, Verbosity, proposal};
+pub use human::{Human, Verbosity, certificate_rows, proposal, recorded_call};
 pub use json::{Json, VERSION as JSON_VERSION};
 pub use verdicts::Verdicts;
 

@@ -66,6 +66,7 @@ pub(crate) fn provenance(name: &str) -> Provenance {
             },
             repairs: Vec::new(),
             certificate: None,
+            hardness: None,
         })),
         policy: PolicyRecord::from(&Policy::default()),
         dependencies: BTreeMap::new(),

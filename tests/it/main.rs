@@ -35,6 +35,7 @@ mod history;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod hostile;
 mod harden;
+mod harden_watch;
 mod harness;
 mod house;
 mod intoto;

@@ -4,6 +4,8 @@
 //! below `generated/`, but for the specs that [`replace`] is given. Nothing here knows git. Whoever writes holds the
 //! workspace's lock.
 
+mod component;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -16,9 +18,14 @@ use serde::{Deserialize, Serialize};
 use crate::digest::sha256;
 use crate::provenance::{Provenance, ProvenanceError, Subject, Summary, UseRecord};
 use crate::register::{self, Callable};
-use crate::spec::{ComponentSpec, Dependency, Sampling};
-use crate::types;
+use crate::spec::{Dependency, Sampling};
 use crate::workspace::{Workspace, WorkspaceError, paths};
+
+use component::component_parts;
+pub use component::{
+    WAS_FUNCTION, component, component_body, component_code, component_freshness, components_on_disk, hardened_files,
+    is_component_as_written, is_hardened, types_digest,
+};
 
 /// A path relative to the workspace's root, and what the file holds.
 pub type FileText = (String, Vec<u8>);
@@ -123,42 +130,11 @@ fn text(parts: &[&str]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// How the second line of a component's Rust begins; the SHA-256 of all below it follows.
-const COMPONENT_MARK: &str = "// component sha256:";
-
-/// The Rust of a component: its types and, where it is hardened, the code that answers in the model's place, whose
-/// `pub fn NAME(input: Input) -> Option<Output>` may abstain.
-pub fn component_code(spec: &ComponentSpec, spec_path: &str, hardened: Option<&str>) -> Vec<u8> {
-    let body = text(&[&types::of(spec), if hardened.is_some() { "\n" } else { "" }, hardened.unwrap_or_default()]);
-    let mark = format!("{COMPONENT_MARK}{}\n", sha256(&body));
-    let head = header(&spec.name, spec_path, &sha256(spec.canonical()));
-    [head.as_bytes(), mark.as_bytes(), &body].concat()
-}
-
-/// The part of a component's file below its head; `None` where it is no such file.
-pub fn component_body(code: &[u8]) -> Option<&[u8]> {
-    component_parts(code).map(|(_, body)| body)
-}
-
-/// Whether a component's file is as it was written, whatever its spec says by now.
-pub fn is_component_as_written(code: &[u8]) -> bool {
-    let unix = unix_lines(code);
-    component_parts(unix.as_deref().unwrap_or(code)).is_some_and(|(digest, body)| sha256(body).as_bytes() == digest)
-}
-
 /// Where the spec of generated Rust is, as its first line says.
 pub fn spec_path(code: &[u8]) -> Option<String> {
     let line = code.split(|byte| *byte == b'\n').next()?;
     let rest = std::str::from_utf8(line).ok()?.strip_prefix(MARK)?.strip_prefix(" from ")?;
     Some(rest.split_once(" (sha256:")?.0.to_owned())
-}
-
-/// The digest that a component's file tells, and what is below its head.
-fn component_parts(code: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (first, rest) = code.split_at(code.iter().position(|byte| *byte == b'\n')? + 1);
-    let (second, body) = rest.split_at(rest.iter().position(|byte| *byte == b'\n')? + 1);
-    let digest = second.trim_ascii_end().strip_prefix(COMPONENT_MARK.as_bytes())?;
-    first.starts_with(MARK.as_bytes()).then_some((digest, body))
 }
 
 /// An artifact, or a component, as the generated crate sees it.
@@ -496,48 +472,6 @@ pub fn is_register_right(workspace: &Workspace, wanted: bool) -> Result<bool, Fr
     Ok(is_there == wanted)
 }
 
-/// Compares a component's file with what its spec says.
-pub fn component_freshness(workspace: &Workspace, spec: &ComponentSpec, path: &str) -> Result<Freshness, FreezeError> {
-    let name = &spec.name;
-    let code_path = paths::code(name);
-    let Some(code) = read(&workspace.path(&code_path))? else { return Ok(Freshness::Missing) };
-    let code = unix_lines(&code).unwrap_or(code);
-    if !is_component_as_written(&code) {
-        let record = read(&workspace.path(&paths::provenance(name)))?.and_then(|bytes| Summary::read(&bytes).ok());
-        let is_artifact =
-            record.as_ref().and_then(|record| record.digest_of(&code_path)).is_some_and(|one| is_text_of(&code, one));
-        return Ok(match is_artifact && component_parts(&code).is_none() {
-            true => Freshness::Stale(WAS_FUNCTION.to_owned()),
-            false => Freshness::HandEdited(vec![code_path]),
-        });
-    }
-    if let Some(other) = spec_path(&code).filter(|other| other != path)
-        && workspace.path(&other).exists()
-    {
-        return Ok(Freshness::Taken(other));
-    }
-    if is_hardened(workspace, name)? {
-        // The code is of these types; the rest of the spec may be another by now.
-        let types = types::of(spec);
-        let is_same = component_body(&code).is_some_and(|body| body.starts_with(types.as_bytes()));
-        if !is_same {
-            return Ok(Freshness::Stale("what it takes or gives changed".to_owned()));
-        }
-    } else if code != component_code(spec, path, None) {
-        return Ok(Freshness::Stale("the spec changed".to_owned()));
-    }
-    if is_listed(workspace, name)? { Ok(Freshness::Fresh) } else { Ok(Freshness::Unlisted) }
-}
-
-/// Why a component is stale where a function of its name was built.
-pub const WAS_FUNCTION: &str = "it was a function";
-
-/// Whether code answers for a component: its file is a component's, and there is a certificate for it.
-pub fn is_hardened(workspace: &Workspace, name: &str) -> Result<bool, FreezeError> {
-    let code = read(&workspace.path(&paths::code(name)))?.unwrap_or_default();
-    Ok(workspace.path(&paths::certificate(name)).is_file() && component_parts(&code).is_some())
-}
-
 /// Whether `bytes` have this SHA-256, as they are or with the line ends that git may have changed on checkout.
 pub fn is_text_of(bytes: &[u8], digest: &str) -> bool {
     sha256(bytes) == digest || unix_lines(bytes).is_some_and(|bytes| sha256(bytes) == digest)
@@ -591,24 +525,6 @@ fn names_in(folder: &Path, name: fn(&str) -> Option<&str>) -> Result<Vec<String>
     Ok(names)
 }
 
-/// The components that have no provenance: nothing answers for them but a model.
-pub fn components_on_disk(workspace: &Workspace) -> Result<Vec<Module>, FreezeError> {
-    let mut components = Vec::new();
-    for name in names_in(&workspace.path(paths::CODE), code_name)? {
-        if workspace.path(&paths::provenance(&name)).exists() {
-            continue;
-        }
-        components.extend(read(&workspace.path(&paths::code(&name)))?.and_then(|code| component(&name, code)));
-    }
-    Ok(components)
-}
-
-/// The component as the crate sees it, from its file; `None` where the file is none of a component.
-pub fn component(name: &str, code: Vec<u8>) -> Option<Module> {
-    let code = Code::new(code);
-    code.is_component().then(|| Module { name: name.to_owned(), dependencies: BTreeMap::new(), code })
-}
-
 /// The names that lie in `generated/provenance`, those of components, and those that the crate lists without there being code of theirs.
 pub fn names_on_disk(workspace: &Workspace) -> Result<Vec<String>, FreezeError> {
     let mut names = recorded_names(workspace)?;
@@ -641,7 +557,10 @@ fn plain_name(name: &str) -> Option<&str> {
 pub fn module(name: &str, provenance: &[u8], code: Vec<u8>) -> Result<Module, FreezeError> {
     let summary = Summary::read(provenance)
         .map_err(|source| FreezeError::Provenance { path: paths::provenance(name), source })?;
-    Ok(Module { name: name.to_owned(), dependencies: summary.dependencies, code: Code::new(code) })
+    let code = Code::new(code);
+    // What components need the crate has for all of them.
+    let dependencies = if code.is_component() { BTreeMap::new() } else { summary.dependencies };
+    Ok(Module { name: name.to_owned(), dependencies, code })
 }
 
 /// The files below `generated/` that cargo, rustc or llmc would find: those in these folders of it, or of these names.
