@@ -14,6 +14,7 @@ use crate::candidate::{self, Candidate};
 use crate::error::{Error, ExitCode};
 use crate::event::Event;
 use crate::freeze;
+use crate::proposal::Proposal;
 use crate::repo::{Repo, without_header};
 use crate::spec::{self, Spec};
 use crate::validate::{ValidateError, Validator};
@@ -284,8 +285,10 @@ fn proposed(session: &Session) -> Result<Vec<String>, Error> {
     };
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| folder.join(name).join("src").join(format!("{name}.rs")).is_file())
         .filter(|name| {
-            ["src", "tests"].iter().all(|of| folder.join(name).join(of).join(format!("{name}.rs")).is_file())
+            let found = Proposal::read(&session.workspace, name);
+            !found.is_ok_and(|found| found.is_some_and(|proposal| proposal.provenance.hardness().is_some()))
         })
         .collect();
     names.sort();

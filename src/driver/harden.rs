@@ -27,6 +27,7 @@ use crate::freeze;
 use crate::ledger::{Ended, Ending, Phase};
 use crate::model::purse::Cost;
 use crate::options::Plan;
+use crate::prompt::Flaw;
 use crate::proposal::{self, Against, Proposal, Record};
 use crate::provenance::{
     self, Counts, Drawn, Hardness, Origin, PassRate, Provenance, SamplingRecord, SpecRecord, Statistics,
@@ -164,40 +165,21 @@ pub(super) async fn harden_one(
     }
     let mut tries = Tries::read(session, name, &evidence.traces)?;
     let loaded = function(spec, &one.path, &evidence.modal)?;
-    let plan = plan(session, &loaded.spec, &tries, *spent)?;
-    let ready = Ready::new(session, &loaded, &[], &plan, &loaded.spec).await?;
-    let run = format!("{name}-harden-{}", build::unix_now());
+    let ready = Ready::new(session, &loaded, &[], &plan(session, &loaded.spec, &tries, *spent)?, &loaded.spec).await?;
     let inputs = freeze::types_digest(spec);
     let started_on = build::unix_now();
-    let drawing = Drawing {
-        spec: &loaded.spec,
-        run: &run,
-        inputs: &inputs,
-        phase: Phase::Fresh,
-        plan: &plan,
-        afresh: session.options.no_cache,
-        artifact: None,
-        skip: 0,
-    };
-    let (samples, mut log) = drawing.draw(session, &ready).await?;
-    spent.tokens = spent.tokens.saturating_add(samples.cost.tokens);
-    spent.usd_micros = Some(spent.usd_micros.unwrap_or(0).saturating_add(samples.cost.usd_micros.unwrap_or(0)));
-    match (&samples.spent, samples.list.len()) {
-        (Some(cap), 0) => {
-            log.end(&Ending::default());
-            return Err(Error::new(ExitCode::Budget, format!("nothing was sampled to harden `{name}`: {cap}")));
-        }
-        (Some(cap), some) => session.tell(Event::Warning(format!("`{name}`: {cap}; {some} samples were drawn before"))),
-        (None, _) => {}
-    }
-    let result = choose(session, one, asked, &evidence, &mut tries, &samples).await;
-    let (hardened, chosen) = match result {
+    let Drew { round, mut log, sampled } =
+        rounds(session, one, asked, &evidence, &tries, (&loaded, &inputs), ready, spent).await?;
+    let Round { plan, ready, run, samples, ranked } = round;
+    let result = judge(session, one, asked, &evidence, &mut tries, &samples, ranked).await;
+    let (mut hardened, chosen) = match result {
         Ok(found) => found,
         Err(error) => {
             log.end(&Ending::default());
             return Err(error);
         }
     };
+    hardened.sampled = sampled;
     tries.inputs = evidence.traces.inputs();
     tries.drawn = tries.drawn.saturating_add(1);
     {
@@ -324,76 +306,224 @@ struct Chosen<'a> {
     passed_over: usize,
 }
 
-/// Runs what compiles: on the earlier inputs, to choose, and the one that is chosen on the later ones.
-async fn choose<'a>(
+/// One prompt's samples, and the best of them.
+struct Round {
+    plan: Plan,
+    ready: Ready,
+    run: String,
+    samples: Samples,
+    ranked: Ranked,
+}
+
+/// The best round, and the programs of all of them: sampled, and those that compile.
+struct Drew {
+    round: Round,
+    log: Log,
+    sampled: (usize, usize),
+}
+
+/// The programs of a round, run on the earlier inputs.
+#[derive(Default)]
+struct Ranked {
+    worker: Option<Arc<Worker>>,
+    /// Place of a sample, and its program without the types; in the order of the worker's modules.
+    bodies: Vec<(usize, String)>,
+    /// Programs that compile and were rejected before.
+    passed_over: usize,
+    /// The best that is worth its mistakes: its worth, its number, how often it says what the model said, and otherwise.
+    best: Option<(f64, usize, usize, usize)>,
+    /// The program that comes nearest, and what is wrong with it.
+    flaw: Option<(usize, String)>,
+}
+
+impl Ranked {
+    fn worth(&self) -> f64 {
+        self.best.map_or(0.0, |best| best.0)
+    }
+}
+
+/// Draws; where no program can lead to a certificate the nearest one goes back with inputs on which it is wrong or has no
+/// answer, as often as a build would (`sampling.repairs`).
+#[expect(clippy::too_many_arguments, reason = "one place alone calls it")]
+async fn rounds(
+    session: &mut Session,
+    one: &LoadedComponent,
+    asked: &Hardening,
+    evidence: &Evidence,
+    tries: &Tries,
+    (loaded, inputs): (&Loaded, &str),
+    ready: Ready,
+    spent: &mut Cost,
+) -> Result<Drew, Error> {
+    let name = &one.spec.name;
+    let most = session.options.plan(&loaded.spec).repairs;
+    let task = ready.prompt.clone();
+    let mut best: Option<(Round, Log)> = None;
+    let mut sampled = (0, 0);
+    let mut prompt = task.clone();
+    for number in 0..=most {
+        let plan = match plan(session, &loaded.spec, tries, *spent) {
+            Ok(plan) => plan,
+            Err(_) if best.is_some() => break,
+            Err(error) => return Err(error),
+        };
+        let ready = ready.with(prompt.clone());
+        let run = format!("{name}-harden-{}-{number}", build::unix_now());
+        let drawing = Drawing {
+            spec: &loaded.spec,
+            run: &run,
+            inputs,
+            phase: Phase::Fresh,
+            plan: &plan,
+            afresh: session.options.no_cache,
+            artifact: None,
+            skip: 0,
+        };
+        let (samples, mut log) = match drawing.draw(session, &ready).await {
+            Ok(drawn) => drawn,
+            Err(error) if best.is_some() && matches!(error.exit, ExitCode::Budget | ExitCode::Provider) => {
+                session.tell(Event::Warning(format!("`{name}`: no more programs were sampled: {}", error.message)));
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        spent.tokens = spent.tokens.saturating_add(samples.cost.tokens);
+        spent.usd_micros = Some(spent.usd_micros.unwrap_or(0).saturating_add(samples.cost.usd_micros.unwrap_or(0)));
+        match (&samples.spent, samples.list.len()) {
+            (Some(cap), 0) if best.is_none() => {
+                log.end(&Ending::default());
+                return Err(Error::new(ExitCode::Budget, format!("nothing was sampled to harden `{name}`: {cap}"))
+                    .hint("raise it in llmc.yaml, or wait for the next day where it is a day's"));
+            }
+            (Some(cap), some) => {
+                session.tell(Event::Warning(format!("`{name}`: {cap}; {some} samples were drawn before")));
+            }
+            (None, _) => {}
+        }
+        let ranked = match rank(session, one, asked, evidence, &samples).await {
+            Ok(ranked) => ranked,
+            Err(error) => {
+                log.end(&Ending::default());
+                return Err(error);
+            }
+        };
+        sampled.0 += samples.list.len();
+        sampled.1 += samples.list.iter().filter(|sample| sample.verdict.is_pass()).count();
+        let is_last = samples.spent.is_some();
+        let is_enough = ranked.best.is_some_and(|(_, _, agreed, wrong)| {
+            let likely = (agreed + wrong) * evidence.cases.len() / evidence.modal.len();
+            likely >= evidence.least(asked, tries).1
+        });
+        let flaw = ranked.flaw.clone().and_then(|(place, failure)| {
+            let candidate = samples.list.get(place)?.candidate.as_ref()?;
+            Some((candidate.source.clone(), failure))
+        });
+        let round = Round { plan, ready, run, samples, ranked };
+        match &mut best {
+            Some((before, _)) if before.ranked.worth() >= round.ranked.worth() => log.end(&Ending::default()),
+            _ => {
+                if let Some((_, mut before)) = best.replace((round, log)) {
+                    before.end(&Ending::default());
+                }
+            }
+        }
+        let Some((source, failure)) = flaw.filter(|_| !is_enough && !is_last && number < most) else { break };
+        session.tell(Event::Note(format!(
+            "`{name}`: no program answers enough and is right often enough; the nearest goes back with inputs that it does \
+             not answer as the model did"
+        )));
+        let flaw = Flaw { code: &source, compiles: true, failure_code: "", failure: &failure };
+        prompt = session.templates.render_repair(&loaded.spec, &task, &flaw)?;
+    }
+    let (round, log) = best.expect("the first round is the best of the first round");
+    Ok(Drew { round, log, sampled })
+}
+
+/// Runs what compiles on the earlier inputs.
+async fn rank(
+    session: &mut Session,
+    one: &LoadedComponent,
+    asked: &Hardening,
+    evidence: &Evidence,
+    samples: &Samples,
+) -> Result<Ranked, Error> {
+    let spec = &one.spec;
+    let name = &spec.name;
+    let rejected = proposal::rejected(&session.workspace, name)?;
+    let mut ranked = Ranked::default();
+    for (place, sample) in samples.list.iter().enumerate().filter(|(_, sample)| sample.verdict.is_pass()) {
+        let Some(candidate) = &sample.candidate else { continue };
+        match without_types(&candidate.source, spec) {
+            Some(own) if !rejected.contains(&Program::of(candidate).to_string()) => ranked.bodies.push((place, own)),
+            _ => ranked.passed_over += 1,
+        }
+    }
+    if ranked.passed_over > 0 {
+        session.tell(Event::Note(propose::told_rejected(name, ranked.passed_over)));
+    }
+    if ranked.bodies.is_empty() {
+        return Ok(ranked);
+    }
+    let own: Vec<&str> = ranked.bodies.iter().map(|(_, own)| own.as_str()).collect();
+    let worker = together(session, spec, &one.path, &own).await?;
+    let mut nearest: Option<usize> = None;
+    for (number, (place, _)) in ranked.bodies.iter().enumerate() {
+        let (mut agreed, mut wrong, mut silent) = (0, Vec::new(), Vec::new());
+        for pair in &evidence.modal {
+            match ask(session, &worker, &registered(number, name), &pair.0).await? {
+                Called::Answer(value) if same(&value, &pair.1) => agreed += 1,
+                Called::Answer(value) => wrong.push((pair, value.to_string())),
+                Called::Abstained => silent.push(pair),
+                _ => wrong.push((pair, "no answer: it fails".to_owned())),
+            }
+        }
+        // What a wrong answer costs in right ones, at the rate that is promised.
+        #[expect(clippy::cast_precision_loss, reason = "counts of traces")]
+        let worth = agreed as f64 - wrong.len() as f64 * asked.agreement / (1.0 - asked.agreement);
+        if worth > ranked.worth() {
+            ranked.best = Some((worth, number, agreed, wrong.len()));
+        }
+        if nearest.is_none_or(|most| agreed > most) && agreed < evidence.modal.len() {
+            nearest = Some(agreed);
+            ranked.flaw = Some((*place, distill::flaw(&wrong, &silent)));
+        }
+    }
+    ranked.worker = Some(worker);
+    Ok(ranked)
+}
+
+/// Holds the best program against the later calls.
+async fn judge<'a>(
     session: &mut Session,
     one: &LoadedComponent,
     asked: &Hardening,
     evidence: &Evidence,
     tries: &mut Tries,
     samples: &'a Samples,
+    mut ranked: Ranked,
 ) -> Result<(Hardened, Option<Chosen<'a>>), Error> {
     let spec = &one.spec;
     let name = &spec.name;
     let Evidence { traces, modal, .. } = evidence;
-    let compiled: Vec<(&Sample, &Candidate)> = samples
-        .list
-        .iter()
-        .filter(|sample| sample.verdict.is_pass())
-        .filter_map(|sample| Some((sample, sample.candidate.as_ref()?)))
-        .collect();
     let mut hardened = Hardened {
         component: name.clone(),
         traces: traces.list.len(),
         inputs: modal.len(),
         unstable: evidence.unstable,
-        sampled: (samples.list.len(), compiled.len()),
+        sampled: (0, 0),
         chosen: None,
         calibration: None,
         cases: evidence.cases.len(),
         code: None,
     };
-    let rejected = proposal::rejected(&session.workspace, name)?;
-    let mut bodies = Vec::new();
-    for (sample, candidate) in &compiled {
-        if !rejected.contains(&Program::of(candidate).to_string())
-            && let Some(own) = without_types(&candidate.source, spec)
-        {
-            bodies.push((*sample, *candidate, own));
-        }
+    if let (true, Some(cap)) = (ranked.bodies.is_empty() && ranked.passed_over == 0, &samples.spent) {
+        let drawn = samples.list.len();
+        let error = Error::new(ExitCode::Budget, format!("`{name}`: {cap}; none of {drawn} programs compiles"));
+        return Err(error.hint("raise it in llmc.yaml, or wait for the next day where it is a day's"));
     }
-    let passed_over = compiled.len() - bodies.len();
-    if passed_over > 0 {
-        session.tell(Event::Note(propose::told_rejected(name, passed_over)));
-    }
-    if bodies.is_empty() {
-        if let Some(cap) = &samples.spent {
-            let drawn = samples.list.len();
-            let error = Error::new(ExitCode::Budget, format!("`{name}`: {cap}; none of {drawn} programs compiles"));
-            return Err(error.hint("raise it in llmc.yaml, or wait for the next day where it is a day's"));
-        }
+    let (Some((_, number, agreed, wrong)), Some(worker)) = (ranked.best, ranked.worker) else {
         return Ok((hardened, None));
-    }
-    let own: Vec<&str> = bodies.iter().map(|(.., own)| own.as_str()).collect();
-    let worker = together(session, spec, &one.path, &own).await?;
-    let mut best: Option<(f64, usize, usize, usize)> = None;
-    for number in 0..bodies.len() {
-        let (mut agreed, mut wrong) = (0, 0);
-        for (input, output) in modal {
-            match ask(session, &worker, &registered(number, name), input).await? {
-                Called::Answer(value) if same(&value, output) => agreed += 1,
-                Called::Abstained => {}
-                _ => wrong += 1,
-            }
-        }
-        // What a wrong answer costs in right ones, at the rate that is promised.
-        #[expect(clippy::cast_precision_loss, reason = "counts of traces")]
-        let worth = agreed as f64 - wrong as f64 * asked.agreement / (1.0 - asked.agreement);
-        if worth > best.map_or(0.0, |best| best.0) {
-            best = Some((worth, number, agreed, wrong));
-        }
-    }
-    let Some((_, number, agreed, wrong)) = best else { return Ok((hardened, None)) };
+    };
     #[expect(clippy::cast_precision_loss, reason = "counts of traces")]
     let answered = (agreed + wrong) as f64 / modal.len() as f64;
     hardened.chosen = Some((answered, wrong));
@@ -401,9 +531,12 @@ async fn choose<'a>(
     let (scored, told) = held(session, &worker, &registered(number, name), traces, &evidence.cases).await?;
     let terms = Terms { agreement: asked.agreement, alpha: asked.alpha, attempt: tries.attempts };
     hardened.calibration = Some(calibrate(&scored, &[1.0], &terms, evidence.window.clone()));
-    let (sample, candidate, own) = bodies.swap_remove(number);
+    let (place, own) = ranked.bodies.swap_remove(number);
     let code = freeze::component_code(spec, &one.path, Some(&own));
     hardened.code = Some(String::from_utf8_lossy(&code).into_owned());
+    let sample = &samples.list[place];
+    let candidate = sample.candidate.as_ref().expect("it was run");
+    let passed_over = ranked.passed_over;
     Ok((hardened, Some(Chosen { sample, candidate, own, answered: agreed + wrong, wrong, told, passed_over })))
 }
 

@@ -51,6 +51,18 @@ impl Ready {
         Ok(Self { prompt, models, names, validator, checks })
     }
 
+    /// The same for another prompt.
+    pub(super) fn with(&self, prompt: Prompt) -> Self {
+        let Self { models, names, validator, checks, .. } = self;
+        Self {
+            prompt,
+            models: models.clone(),
+            names: names.clone(),
+            validator: validator.clone(),
+            checks: checks.clone(),
+        }
+    }
+
     /// Who is sampled.
     pub(super) fn identities(&self) -> Vec<&Identity> {
         self.models.iter().map(|model| model.identity()).collect()
