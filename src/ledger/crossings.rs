@@ -186,7 +186,7 @@ impl Ledger {
         })
     }
 
-    /// What the latest calls of a component took that a model answered, at most [`BATCH`] of them.
+    /// What the latest calls of a component took that a model answered, a few hundred at most.
     pub fn mean_call(&self, component: &str) -> Result<Option<MeanCall>, LedgerError> {
         self.with("read", |connection| {
             let sql = format!(
