@@ -458,7 +458,7 @@ fn a_cap_holds_for_a_build_or_for_all_builds_of_a_day() {
 fn what_was_put_aside_for_a_repair_is_there_for_the_next() {
     let server = Server::answering(|_, number| Reply::chat(&WRONG.replace("+ 1", &format!("+ {}", number + 1))));
     // Room for one repair's request beside what was taken, and not for all of them at once.
-    let env = env(&server.url, "budget: { tokens: 6000 }\n");
+    let env = env(&server.url, "budget: { tokens: 6000, seconds: 300 }\n");
     let spec = SPEC.replace("samples: 8, max_tokens: 100", "samples: 4, repairs: 4, max_tokens: 100");
     env.write("specs/double.yaml", &spec);
     let run = env.llmc(&["build"]).expect(3);
