@@ -101,6 +101,20 @@ pub enum Event {
         /// What came of it, as JSON.
         summary: serde_json::Value,
     },
+    /// A model is asked for the draft of a spec.
+    Drafting {
+        /// What the spec will be called.
+        spec: String,
+        /// How often it is asked at most.
+        tries: usize,
+        /// `provider/name`.
+        model: String,
+    },
+    /// Drafting a spec ended.
+    Drafted {
+        /// What came of it, as JSON.
+        summary: serde_json::Value,
+    },
     /// Work on a spec ended.
     Finished(Finished),
     /// An artifact was held against itself.

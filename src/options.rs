@@ -129,9 +129,18 @@ pub struct Day {
 impl Options {
     /// How to build `spec`.
     pub fn plan(&self, spec: &Spec) -> Plan {
-        let layers = [&self.sampling, &spec.sampling, &self.workspace.sampling, &self.user.sampling];
-        let models = self.models_of(&spec.model);
-        let budgets = [&spec.budget, &self.workspace.budget, &self.user.budget];
+        self.plan_of(&spec.model, &spec.sampling, &spec.budget)
+    }
+
+    /// How to ask for what has no spec yet.
+    pub fn plan_alone(&self) -> Plan {
+        self.plan_of(&[], &Sampling::default(), &Budget::default())
+    }
+
+    fn plan_of(&self, models: &[String], sampling: &Sampling, budget: &Budget) -> Plan {
+        let layers = [&self.sampling, sampling, &self.workspace.sampling, &self.user.sampling];
+        let models = self.models_of(models);
+        let budgets = [budget, &self.workspace.budget, &self.user.budget];
         Plan {
             models,
             samples: first(&layers, |layer| layer.samples).unwrap_or(DEFAULT_SAMPLES),

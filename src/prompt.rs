@@ -11,11 +11,11 @@ use tera::{Context, Tera};
 
 use crate::digest;
 use crate::schema::{Kind, Schema};
-use crate::spec::{ComponentSpec, Expect, Form, Spec};
+use crate::spec::{ComponentSpec, Expect, Form, Spec, SpecKind};
 
 /// The templates that come with llmc: file name and text. A file of the same name in the workspace's
 /// `templates/` takes its place.
-pub const BUILT_IN: [(&str, &str); 7] = [
+pub const BUILT_IN: [(&str, &str); 12] = [
     ("implement.system.tera", include_str!("../templates/implement.system.tera")),
     ("implement.user.tera", include_str!("../templates/implement.user.tera")),
     ("implement.continue.tera", include_str!("../templates/implement.continue.tera")),
@@ -23,6 +23,11 @@ pub const BUILT_IN: [(&str, &str); 7] = [
     ("component.system.tera", include_str!("../templates/component.system.tera")),
     ("component.user.tera", include_str!("../templates/component.user.tera")),
     ("component.repair.tera", include_str!("../templates/component.repair.tera")),
+    ("draft.system.tera", include_str!("../templates/draft.system.tera")),
+    ("draft.user.tera", include_str!("../templates/draft.user.tera")),
+    ("draft.repair.tera", include_str!("../templates/draft.repair.tera")),
+    ("new.function.tera", include_str!("../templates/new.function.tera")),
+    ("new.component.tera", include_str!("../templates/new.component.tera")),
 ];
 
 /// The template of prompts that send a failed candidate back.
@@ -30,6 +35,12 @@ const REPAIR: &str = "repair";
 
 /// The template of components whose spec names none.
 const COMPONENT: &str = "component";
+
+/// The template of prompts that ask for the draft of a spec.
+const DRAFT: &str = "draft";
+
+/// The template of spec files that a person begins with.
+const NEW: &str = "new";
 
 /// The template used where a spec names none.
 pub const DEFAULT_TEMPLATE: &str = "implement";
@@ -112,6 +123,19 @@ pub struct Flaw<'a> {
     pub failure_code: &'a str,
     /// The first diagnostics; or what was called, expected and got.
     pub failure: &'a str,
+}
+
+/// User stories that a spec is to be drafted from.
+#[derive(Debug, Clone, Copy)]
+pub struct Stories<'a> {
+    /// What the spec will be called.
+    pub name: &'a str,
+    /// Its kind; the model decides where none is given.
+    pub kind: Option<SpecKind>,
+    /// The stories. To every template they are data.
+    pub text: &'a str,
+    /// The form of the answer.
+    pub output: &'a Schema,
 }
 
 /// A component that may be called, as a model is told of it that knows no tools.
@@ -303,6 +327,55 @@ impl Templates {
         }
     }
 
+    /// Renders the prompt that asks for the draft of a spec.
+    pub fn render_draft(&self, stories: &Stories<'_>) -> Result<Prompt, PromptError> {
+        let context = draft_context(stories);
+        let user = self.part(DRAFT, "user", &context)?.ok_or_else(|| unknown(DRAFT))?;
+        self.draft_prompt(&context, user)
+    }
+
+    /// Renders the prompt that sends a draft back with what is wrong. The task stands first, word for word.
+    pub fn render_draft_repair(
+        &self,
+        stories: &Stories<'_>,
+        prompt: &Prompt,
+        draft: &str,
+        mistakes: &str,
+    ) -> Result<Prompt, PromptError> {
+        let mut context = draft_context(stories);
+        context.insert("task", &prompt.user);
+        context.insert("draft", draft.trim());
+        context.insert("mistakes", mistakes.trim());
+        context.insert("fence", &fence(&[draft, mistakes]));
+        let user = self.part(DRAFT, "repair", &context)?.ok_or_else(|| unknown(DRAFT))?;
+        self.draft_prompt(&context, user)
+    }
+
+    fn draft_prompt(&self, context: &Context, user: String) -> Result<Prompt, PromptError> {
+        let system = self.part(DRAFT, "system", context)?.ok_or_else(|| unknown(DRAFT))?;
+        let mut hasher = digest::Hasher::default();
+        for (name, text) in self.texts.iter().filter(|(name, _)| name.starts_with("draft.")) {
+            hasher.update(format!("{name} {}\n", text.len()).as_bytes());
+            hasher.update(text.as_bytes());
+        }
+        Ok(Prompt {
+            template: DRAFT.to_owned(),
+            template_digest: hasher.finish(),
+            system,
+            user,
+            opening: String::new(),
+            continuation: None,
+        })
+    }
+
+    /// Renders the file of a new spec, for a person to fill in.
+    pub fn render_new(&self, name: &str, kind: SpecKind) -> Result<String, PromptError> {
+        let mut context = Context::new();
+        context.insert("name", name);
+        let text = self.part(NEW, kind.as_str(), &context)?.ok_or_else(|| unknown(NEW))?;
+        Ok(text + "\n")
+    }
+
     /// Renders `TEMPLATE.PART.tera`, if there is one.
     fn part(&self, template: &str, part: &str, context: &Context) -> Result<Option<String>, PromptError> {
         let name = format!("{template}.{part}.tera");
@@ -315,6 +388,22 @@ impl Templates {
             .map_err(|error| PromptError::Render { name, message: error.to_string() })?;
         Ok(Some(text.trim().to_owned()))
     }
+}
+
+fn draft_context(stories: &Stories<'_>) -> Context {
+    let mut context = Context::new();
+    context.insert("name", stories.name);
+    context.insert("kind", stories.kind.map_or("", SpecKind::as_str));
+    context.insert("stories", stories.text.trim());
+    context.insert("fence", &fence(&[stories.text]));
+    context.insert("output", &stories.output.short());
+    context
+}
+
+/// A fence of backquotes that is longer than any in these texts: none of them can end it.
+fn fence(texts: &[&str]) -> String {
+    let longest = texts.iter().flat_map(|text| text.split(|one| one != '`')).map(str::len).max().unwrap_or_default();
+    "`".repeat((longest + 1).max(3))
 }
 
 fn unknown(template: &str) -> PromptError {

@@ -84,6 +84,17 @@ pub fn from_source(code: &str, spec: &Spec) -> Result<Candidate, Verdict> {
     })
 }
 
+/// Holds Rust that is no candidate against the policy of `spec`: what a model wrote of a spec itself.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_policy(source: &str, spec: &Spec) -> Result<(), Verdict> {
+    deep(|| {
+        policy::check_tree(&parse_file(source)?, spec)?;
+        policy::check_visible(source)
+    })
+}
+
 /// Whether there are comments that a candidate does not keep: all but those that document.
 pub fn has_remarks(code: &str) -> bool {
     scan::scan(code, 0, usize::MAX).has_remarks

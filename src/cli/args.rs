@@ -95,6 +95,8 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     /// Create a workspace that is ready to build
     Init(InitArgs),
+    /// Write a spec to begin with, or have a model draft one from user stories
+    New(super::new::NewArgs),
     /// Check specs without a model, examples and tests included
     Check(CheckArgs),
     /// Print the prompt that a spec becomes

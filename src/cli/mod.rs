@@ -18,6 +18,7 @@ mod ledger;
 mod log;
 mod revert;
 mod measure;
+mod new;
 mod review;
 mod serve;
 mod show;
@@ -188,6 +189,10 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
     ci::refuse(&cli.command, output)?;
     match &cli.command {
         Command::Init(args) => init::init(&directory(&cli.global)?.join(&args.dir), &args.dir, args.vcs),
+        Command::New(args) => {
+            let mut session = session(cli, output, Some(&args.asking.whole()))?;
+            new::new(&mut session, args, &directory(&cli.global)?, output).await
+        }
         Command::Schema(args) => {
             match args.of {
                 SchemaOf::Spec => Output::data(spec::SCHEMA),

@@ -6,7 +6,7 @@
 
 mod draw;
 mod purse;
-mod reply;
+pub(crate) mod reply;
 mod tools;
 
 use std::sync::Arc;

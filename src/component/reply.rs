@@ -63,6 +63,15 @@ pub(super) fn read(text: &str, schema: &Schema) -> Result<Value, String> {
     }
 }
 
+/// Every value of JSON in `text`, wherever it stands: the whole, code blocks, objects and lists among words.
+pub(crate) fn values(text: &str) -> Vec<Value> {
+    if text.len() > LONGEST {
+        return Vec::new();
+    }
+    let whole = serde_json::from_str::<Value>(text.trim());
+    whole.map_or_else(|_| blocks(text).into_iter().chain(among_words(text)).collect(), |whole| vec![whole])
+}
+
 /// The value itself, or what it holds where it is nothing but a wrapping.
 fn fit(schema: &Schema, mut value: Value) -> Result<Value, String> {
     let Err(wrong) = schema.check(&value) else { return Ok(value) };

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::purse::Purse;
 use crate::model::purse::draw_within;
-use crate::model::{self, Drawn, Model, ModelError, Parameters, Request};
+use crate::model::{self, Drawn, Model, ModelError, Parameters, Request, Talk};
 use crate::prompt::Prompt;
 
 /// Sampling under way.
@@ -22,6 +22,8 @@ pub(super) struct Ask<'a> {
     pub(super) parameters: &'a Parameters,
     /// Who is asked before anything is sent.
     pub(super) purse: &'a Arc<Purse>,
+    /// What the answers have to be, where they have a form.
+    pub(super) talk: Option<&'a Talk>,
 }
 
 impl<'a> Ask<'a> {
@@ -64,7 +66,7 @@ impl<'a> Ask<'a> {
         let model = &self.models[model];
         let purse: Arc<dyn model::Purse> = self.purse.clone();
         let purse = self.purse.concerns(model.identity()).then_some(&purse);
-        let request = Request { purse, ..request };
+        let request = Request { purse, talk: self.talk, ..request };
         let failed = sink.clone();
         let result = match request.purse {
             Some(purse) if !model.asks_purse() => draw_within(&**model, &request, purse, sink).await,

@@ -389,7 +389,7 @@ impl<'a> Pool<'a> {
     fn ask(&self, wanted: &[usize], sink: &mpsc::UnboundedSender<Drawn>) -> Vec<Asking<'a>> {
         let job = self.job;
         let (fresh, repairs): (Vec<usize>, Vec<usize>) = wanted.iter().partition(|index| **index < job.samples);
-        let ask = Ask { models: job.models, parameters: job.parameters, purse: job.purse };
+        let ask = Ask { models: job.models, parameters: job.parameters, purse: job.purse, talk: None };
         let mut asking = ask.fresh(job.prompt, &fresh, &self.owners, sink);
         asking.extend(repairs.into_iter().map(|index| {
             let asked = &self.asked[index - job.samples];

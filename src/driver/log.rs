@@ -86,6 +86,10 @@ impl Log {
     pub(super) fn arrived_repair(&mut self, repair: &Repair<'_>, completion: &Completion) -> bool {
         let result = self.record.as_mut().map_or(Ok(()), |record| record.arrived_repair(repair, completion));
         self.keep(result);
+        // What was put aside for it is no longer: the next request may need that room.
+        if let Some(purse) = &self.purse {
+            purse.settled(completion);
+        }
         self.problem.is_none() || !self.is_paid
     }
 

@@ -44,6 +44,8 @@ struct Progress {
     compiled: usize,
     passed: usize,
     tokens: usize,
+    /// Whether a spec is drafted: there are no candidates to count.
+    is_draft: bool,
     since: Instant,
     /// How often each failure was seen: the reason shown when no candidate passes.
     failures: BTreeMap<(Class, String), usize>,
@@ -58,6 +60,7 @@ impl Progress {
             compiled: 0,
             passed: 0,
             tokens: 0,
+            is_draft: false,
             since: Instant::now(),
             failures: BTreeMap::new(),
         }
@@ -65,6 +68,10 @@ impl Progress {
 
     fn text(&self) -> String {
         let seconds = self.since.elapsed().as_secs_f64().max(0.001);
+        if self.is_draft {
+            let rate = self.tokens as f64 / seconds;
+            return format!("drafting: {} ({rate:.0} tokens/s)", count(self.tokens, "token"));
+        }
         format!(
             "sampled {}/{}, parsed {}, compiled {}, passed {} ({:.0} tokens/s)",
             self.sampled,
@@ -393,7 +400,16 @@ impl Report for Human {
             Event::ModelChosen { .. } => {}
             Event::Called(called) => self.called(called),
             // What is printed next is no report's.
-            Event::Tested { .. } => self.line.finish_and_clear(),
+            Event::Tested { .. } | Event::Drafted { .. } => self.line.finish_and_clear(),
+            Event::Drafting { spec, tries, model } => {
+                self.progress = Progress { is_draft: true, ..Progress::new(*tries) };
+                self.begin();
+                if normal {
+                    self.print(GREEN, "Drafting", &format!("{spec}, with {model}"));
+                    self.line.set_message("waiting for the first token");
+                    self.line.enable_steady_tick(Duration::from_millis(100));
+                }
+            }
             Event::Started { spec, samples, model } => {
                 self.progress = Progress::new(*samples);
                 self.begin();

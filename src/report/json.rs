@@ -59,7 +59,10 @@ fn to_json(event: &Event) -> Value {
             "output": called.output.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()),
             "error": called.error, "seconds": called.seconds, "usd": called.usd,
         }),
-        Event::Tested { summary } => summary.clone(),
+        Event::Tested { summary } | Event::Drafted { summary } => summary.clone(),
+        Event::Drafting { spec, tries, model } => {
+            json!({"event": "drafting", "spec": spec, "tries": tries, "model": model})
+        }
         Event::Unjudged(unjudged) => json!({
             "event": "error", "code": unjudged.exit, "message": unjudged.message, "causes": [], "hint": "",
             "spec": unjudged.spec, "candidate": unjudged.candidate, "path": unjudged.path, "line": unjudged.line,

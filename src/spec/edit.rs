@@ -124,7 +124,7 @@ fn is_key(node: &Node, name: &str) -> bool {
     matches!(&node.value, Value::Scalar(scalar) if scalar.snippet.text == name)
 }
 
-fn fields(example: &Example) -> Vec<(&'static str, String)> {
+pub(super) fn fields(example: &Example) -> Vec<(&'static str, String)> {
     let mut fields = vec![("call", scalar(&example.call.text))];
     fields.push(match &example.expect {
         Expect::Returns(text) => ("returns", scalar(&text.text)),
@@ -144,7 +144,7 @@ fn is_printable(character: char) -> bool {
 }
 
 /// A text as a YAML scalar that reads the same inside and outside of brackets.
-fn scalar(text: &str) -> String {
+pub(super) fn scalar(text: &str) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || " _()./<>=+;".contains(character);
     let starts_well = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_' || first == '(');
     let is_word = matches!(text.to_ascii_lowercase().as_str(), "true" | "false" | "null" | "yes" | "no" | "on" | "off");

@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::reader::{Fields, Reader, did_you_mean, excerpt, is_crate_name, is_path, is_version_requirement, list};
+use super::reader::{
+    Fields, Reader, did_you_mean, excerpt, is_crate_name, is_identifier, is_keyword, is_path, is_version_requirement,
+    list,
+};
 use super::yaml::{self, At, Node, Resolved, Value};
 use super::{
     Budget, ComponentSpec, DayBudget, Dependency, Diagnostics, Form, Interface, Policy, Profile, PromptOptions,
@@ -135,6 +138,23 @@ fn kind_of(root: &Node) -> Option<At> {
     })
 }
 
+/// Whether a spec can have this name; if not, why.
+///
+/// # Errors
+/// What is wrong with it, in a few words.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if is_keyword(name) {
+        return Err(format!("the name `{name}` is a keyword of Rust"));
+    }
+    if !is_identifier(name) {
+        return Err(format!("the name `{}` is not a Rust identifier", excerpt(name)));
+    }
+    if RESERVED.contains(&name) {
+        return Err(format!("the name `{name}` is taken: every crate has something of that name"));
+    }
+    Ok(())
+}
+
 impl Reader {
     fn spec(&mut self, stem: &str, root: &Node) -> Option<Spec> {
         let fields = self.fields(root.at, root, "a spec", SPEC_KEYS)?;
@@ -227,8 +247,8 @@ impl Reader {
         if !self.identifier(node.at, &name, "the name") {
             return None;
         }
-        if RESERVED.contains(&name.as_str()) {
-            self.error(node.at, format!("the name `{name}` is taken: every crate has something of that name"));
+        if let Err(taken) = check_name(&name) {
+            self.error(node.at, taken);
             return None;
         }
         if name != stem {

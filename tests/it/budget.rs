@@ -455,6 +455,18 @@ fn a_cap_holds_for_a_build_or_for_all_builds_of_a_day() {
 }
 
 #[test]
+fn what_was_put_aside_for_a_repair_is_there_for_the_next() {
+    let server = Server::answering(|_, number| Reply::chat(&WRONG.replace("+ 1", &format!("+ {}", number + 1))));
+    // Room for one repair's request beside what was taken, and not for all of them at once.
+    let env = env(&server.url, "budget: { tokens: 6000, seconds: 300 }\n");
+    let spec = SPEC.replace("samples: 8, max_tokens: 100", "samples: 4, repairs: 4, max_tokens: 100");
+    env.write("specs/double.yaml", &spec);
+    let run = env.llmc(&["build"]).expect(3);
+    assert!(run.stderr.contains("(4 of 4)"), "{run}");
+    assert_eq!(server.received().len(), 8);
+}
+
+#[test]
 fn a_cap_on_money_needs_a_price_and_is_kept_by_it() {
     let unpriced = env("http://192.0.2.1:9", "budget: { usd: 0.01 }\n");
     let run = unpriced.llmc(&["build"]).expect(1);

@@ -44,6 +44,8 @@ mod ledger;
 mod measure;
 mod model;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod new_cmd;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod outside;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod pairs;

@@ -26,6 +26,7 @@ use self::tokens::imports_in;
 use super::format_violation;
 use super::names::{Leaf, MAX_SEGMENTS, each_token, leaves, name_of, plain};
 use crate::spec::Spec;
+use crate::syntax::is_hidden;
 use crate::verdict::{Class, Phase, Verdict};
 
 /// Longest formatted source, in bytes, whatever the spec allows in lines.
@@ -53,6 +54,11 @@ pub(super) fn check_text(source: &str, spec: &Spec) -> Result<(), Verdict> {
         let detail = format!("{} bytes of formatted code; at most {MAX_SOURCE} are taken", source.len());
         return Err(violation("policy-lines", detail));
     }
+    check_visible(source)
+}
+
+/// Checks that a reader sees every character.
+pub(super) fn check_visible(source: &str) -> Result<(), Verdict> {
     let mut before = ' ';
     for (index, character) in source.char_indices() {
         let presentation = matches!(character, '\u{fe0e}' | '\u{fe0f}') && !before.is_ascii();
@@ -68,16 +74,6 @@ pub(super) fn check_text(source: &str, spec: &Spec) -> Result<(), Verdict> {
         before = character;
     }
     Ok(())
-}
-
-/// Characters that show nothing, or change the direction of what follows.
-fn is_hidden(character: char) -> bool {
-    (character.is_control() && !matches!(character, '\n' | '\t'))
-        || matches!(character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn violation(code: &str, detail: impl Into<String>) -> Verdict {
