@@ -44,6 +44,8 @@ use crate::validate::{Called, Program, Worker};
 const FEWEST: usize = 8;
 /// How many samples are drawn, unless told otherwise.
 const SAMPLES: usize = 16;
+/// How often a program is sent back, unless settings or the spec (`sampling.repairs`) say otherwise.
+const ROUNDS: usize = 2;
 /// Most later calls of each kind that a proposal shows: those where the code says otherwise, the same, nothing.
 const TOLD: [usize; 3] = [4, 3, 2];
 /// Longest input or answer that a proposal shows, in characters.
@@ -343,7 +345,7 @@ impl Ranked {
 }
 
 /// Draws; where no program can lead to a certificate the nearest one goes back with inputs on which it is wrong or has no
-/// answer, as often as a build would (`sampling.repairs`).
+/// answer.
 #[expect(clippy::too_many_arguments, reason = "one place alone calls it")]
 async fn rounds(
     session: &mut Session,
@@ -356,7 +358,7 @@ async fn rounds(
     spent: &mut Cost,
 ) -> Result<Drew, Error> {
     let name = &one.spec.name;
-    let most = session.options.plan(&loaded.spec).repairs;
+    let most = session.options.sampling_of(&one.spec.sampling).repairs.unwrap_or(ROUNDS);
     let task = ready.prompt.clone();
     let mut best: Option<(Round, Log)> = None;
     let mut sampled = (0, 0);

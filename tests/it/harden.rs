@@ -438,6 +438,32 @@ fn what_does_not_agree_often_enough_is_not_promised() {
     assert!(run.stderr.contains("attempt 2") || run.code == 3, "{run}");
 }
 
+/// Right, and too seldom: it knows one of the two words.
+const HALF: &str = "```rust\npub fn triage(input: Input) -> Option<Output> {\n    match input.contains(\"Fire\") {\n        \
+    true => Some(Output::High),\n        false => None,\n    }\n}\n```";
+
+#[test]
+fn a_program_that_says_too_little_goes_back_with_what_it_left() {
+    let (env, server) = env([HALF, CODE].map(Reply::chat).into());
+    record(&env, 300, 0);
+    let run = env.llmc(&["harden", "triage", "-n", "1"]).expect(0);
+    assert!(run.stderr.contains("the nearest goes back"), "{run}");
+    assert!(run.stderr.contains("2 programs sampled, 2 compile"), "{run}");
+    assert!(run.stderr.contains("it answers 100 (67 %), and 0 of those otherwise than the model"), "{run}");
+    let sent: Vec<String> =
+        server.received().iter().map(|one| String::from_utf8_lossy(&one.body).into_owned()).collect();
+    assert_eq!(sent.len(), 2);
+    for part in ["it answers: None", "case 1 is solved", "the model answered: \\\"low\\\""] {
+        assert!(sent[1].contains(part), "{part}: {}", sent[1]);
+    }
+    // What judges is in no prompt.
+    assert!(!sent[1].contains("room 297") && !sent[1].contains("case 298"), "{}", sent[1]);
+    // It is made again from its own completion, and its record is whole.
+    env.llmc(&["accept", "triage"]).expect(0);
+    env.llmc(&["verify"]).expect(0);
+    env.llmc(&["replay", "triage"]).expect(0);
+}
+
 #[test]
 fn too_few_calls_are_told() {
     let (env, server) = env(vec![]);

@@ -83,6 +83,7 @@ mod test_cmd;
 mod sign;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod trace;
+mod triage;
 mod validate;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod validate_cmd;
