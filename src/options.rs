@@ -192,6 +192,7 @@ impl Options {
             max_tokens: first(&layers, |layer| layer.max_tokens),
             // A seed of the settings is one for builds: it would make every draw of a component the same.
             seed: self.sampling.seed.or(own.seed),
+            repairs: first(&layers, |layer| layer.repairs),
             ..Sampling::default()
         }
     }
@@ -214,7 +215,7 @@ impl Options {
 
     /// What models cost.
     pub fn prices(&self) -> Prices {
-        Prices::new([&self.workspace.prices, &self.user.prices])
+        Prices::new(&self.user.prices, &self.workspace.prices)
     }
 }
 

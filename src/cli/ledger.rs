@@ -9,6 +9,7 @@ use super::args::{GcArgs, LedgerAction, StatsBy};
 use crate::digest::sha256;
 use crate::driver::Session;
 use crate::error::{Error, ExitCode};
+use crate::freeze;
 use crate::ledger::{By, Ledger, Spending};
 use crate::proposal::{self, Proposal};
 use crate::provenance::Provenance;
@@ -175,7 +176,8 @@ fn artifacts(session: &Session) -> Result<HashSet<String>, Error> {
     for entry in entries {
         let entry = entry.map_err(|error| unreadable(paths::PROVENANCE).cause(error))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.ends_with(".json") {
+        // Envelopes (`NAME.dsse.json`) hold signatures of what stands beside them.
+        if freeze::module_name(&name).is_none() {
             continue;
         }
         let path = format!("{}/{name}", paths::PROVENANCE);

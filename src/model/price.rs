@@ -95,21 +95,21 @@ fn micros(micros: f64) -> u64 {
 
 /// The prices that a run goes by.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Prices(BTreeMap<String, PriceSettings>);
+pub struct Prices {
+    user: BTreeMap<String, PriceSettings>,
+    workspace: BTreeMap<String, PriceSettings>,
+}
 
 impl Prices {
-    /// Those of the settings, strongest first; the table and what is free come below.
-    pub fn new<'a>(layers: impl IntoIterator<Item = &'a BTreeMap<String, PriceSettings>>) -> Self {
-        let mut prices = BTreeMap::new();
-        for (model, price) in layers.into_iter().flatten() {
-            prices.entry(model.clone()).or_insert(*price);
-        }
-        Self(prices)
+    /// Those of the user's own settings, and below them those of the workspace: a stranger's workspace says of no model that
+    /// it costs less than its user or its provider says. The table and what is free come below both.
+    pub fn new(user: &BTreeMap<String, PriceSettings>, workspace: &BTreeMap<String, PriceSettings>) -> Self {
+        Self { user: user.clone(), workspace: workspace.clone() }
     }
 
     /// Whether sampling a model costs nothing: the settings say so, or it is free and they say nothing.
     pub fn are_nothing(&self, identity: &Identity) -> bool {
-        match self.0.get(&identity.to_string()) {
+        match self.set(identity) {
             Some(own) => own.input == 0.0 && own.output == 0.0,
             None => is_free(identity),
         }
@@ -117,20 +117,41 @@ impl Prices {
 
     /// What a model costs for prompts of up to `prompt` tokens; `None` when nobody knows.
     pub fn of(&self, identity: &Identity, prompt: u64) -> Option<Price> {
-        if let Some(own) = self.0.get(&identity.to_string()) {
-            // llmc marks prompts for Anthropic's cache, and being written there costs more.
-            let write = if identity.provider == "anthropic" { own.input * 1.25 } else { own.input };
-            return Some(Price {
-                input: own.input,
-                output: own.output,
-                cached: own.cached.unwrap_or(own.input),
-                cache_write: own.cache_write.unwrap_or(write),
-            });
+        if let Some(own) = self.set(identity) {
+            return Some(own);
         }
         if is_free(identity) {
             return Some(FREE);
         }
         listed(identity).filter(|_| prompt <= LONGEST_PROMPT)
+    }
+
+    /// What settings say of a model.
+    fn set(&self, identity: &Identity) -> Option<Price> {
+        let name = identity.to_string();
+        let told = |own: &PriceSettings| {
+            // llmc marks prompts for Anthropic's cache, and being written there costs more.
+            let write = if identity.provider == "anthropic" { own.input * 1.25 } else { own.input };
+            Price {
+                input: own.input,
+                output: own.output,
+                cached: own.cached.unwrap_or(own.input),
+                cache_write: own.cache_write.unwrap_or(write),
+            }
+        };
+        if let Some(own) = self.user.get(&name) {
+            return Some(told(own));
+        }
+        let own = told(self.workspace.get(&name)?);
+        Some(match listed(identity) {
+            Some(list) => Price {
+                input: own.input.max(list.input),
+                output: own.output.max(list.output),
+                cached: own.cached.max(list.cached),
+                cache_write: own.cache_write.max(list.cache_write),
+            },
+            None => own,
+        })
     }
 }
 
@@ -230,13 +251,20 @@ mod tests {
         assert_eq!(input(&none, &priority), None);
 
         let own = PriceSettings { input: 7.0, output: 8.0, cached: None, cache_write: None };
-        let weaker = BTreeMap::from([("openai/gpt-5-mini".to_owned(), PriceSettings { input: 9.0, ..own })]);
-        let stronger = BTreeMap::from([
+        let workspace = BTreeMap::from([
+            ("openai/gpt-5-mini".to_owned(), PriceSettings { input: 0.0, ..own }),
+            ("openai/gpt-5".to_owned(), PriceSettings { input: 0.0, output: 0.0, ..own }),
+            ("openai/mine".to_owned(), PriceSettings { input: 0.5, ..own }),
+        ]);
+        let user = BTreeMap::from([
             ("openai/gpt-5-mini".to_owned(), own),
             ("anthropic/x".to_owned(), PriceSettings { input: 4.0, ..own }),
         ]);
-        let prices = Prices::new([&stronger, &weaker]);
-        assert_eq!(input(&prices, &model("openai", "gpt-5-mini", "http://localhost:1/v1")), Some(7.0));
+        let prices = Prices::new(&user, &workspace);
+        assert_eq!(input(&prices, &model("openai", "gpt-5-mini", openai)), Some(7.0));
+        assert_eq!(input(&prices, &model("openai", "gpt-5", openai)), Some(1.25), "a workspace makes nothing cheaper");
+        assert!(!prices.are_nothing(&model("openai", "gpt-5", openai)));
+        assert_eq!(input(&prices, &model("openai", "mine", openai)), Some(0.5));
         assert_eq!(prices.of(&model("anthropic", "x", ""), 1).unwrap().cache_write, 5.0);
     }
 

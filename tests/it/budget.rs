@@ -53,7 +53,7 @@ const WRITTEN: f64 = 3.75;
 fn prices() -> Prices {
     let price = PriceSettings { input: INPUT, output: OUTPUT, cached: Some(CACHED), cache_write: Some(WRITTEN) };
     let names = ["openai/paid", "anthropic/paid"];
-    Prices::new([&names.into_iter().map(|name| (name.to_owned(), price)).collect()])
+    Prices::new(&names.into_iter().map(|name| (name.to_owned(), price)).collect(), &Default::default())
 }
 
 /// What a server has billed one customer.

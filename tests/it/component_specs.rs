@@ -721,14 +721,12 @@ fn the_commands_for_functions_say_that_it_is_a_component() {
     let env = TestEnv::workspace();
     env.write("specs/triage.yaml", TRIAGE);
     env.llmc(&["build"]).expect(0);
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 7] = [
         &["measure", "triage"],
         &["clarify", "triage"],
         &["strength", "triage"],
         &["regen", "triage"],
         &["prompt", "triage"],
-        &["show", "triage"],
-        &["replay", "triage"],
         &["adopt", "triage"],
         &["diff", "triage", "--rev", "HEAD"],
     ];
@@ -736,6 +734,12 @@ fn the_commands_for_functions_say_that_it_is_a_component() {
         let run = env.llmc(command).expect(1);
         assert!(run.stderr.starts_with("error: `triage` is a component: "), "{command:?}: {run}");
         assert!(run.stderr.contains("`llmc call triage`"), "{command:?}: {run}");
+    }
+    // These are for hardened ones, too.
+    for command in [&["show", "triage"], &["replay", "triage"]] {
+        let run = env.llmc(command).expect(1);
+        assert!(run.stderr.contains("its model answers alone"), "{command:?}: {run}");
+        assert!(run.stderr.contains("`llmc harden triage`"), "{command:?}: {run}");
     }
 }
 

@@ -241,6 +241,8 @@ impl Drop for Watch {
 fn code_is_proposed_when_enough_was_seen_and_again_when_it_was_demoted() {
     let turned_code = CODE.replace("High", "?").replace("Low", "High").replace('?', "Low");
     let (env, server) = workspace([RASH, CODE, &turned_code, LOW].map(Reply::chat).into());
+    // One program a try, as the script has them.
+    env.write("llmc.yaml", &(env.read("llmc.yaml") + "sampling: { repairs: 0 }\n"));
     record(&env, 0..60, "d1", usual);
     let mut watch = Watch::start(&env, &[]);
     assert_eq!(watch.until("watching")["components"], json!(["triage"]));
