@@ -3,6 +3,7 @@
 //! One thread owns the model and serves one request at a time. All samples of a request share what was computed for
 //! its prompt and are decoded as one batch. Prints nothing and silences llama.cpp, whose log goes to stderr otherwise.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -282,7 +283,7 @@ struct Engine<'m> {
     room: Option<Room<'m>>,
 }
 
-/// A context: sequences `0 .. slots` for samples, then one for each style's prompt.
+/// A context: sequences `0 .. slots` for samples, then those that hold prompts.
 ///
 /// Each sequence has cells of its own, so that what one computes never depends on where others lie.
 struct Room<'m> {
@@ -290,15 +291,23 @@ struct Room<'m> {
     batch: LlamaBatch<'static>,
     slots: usize,
     cells: usize,
-    prompts: [Prefilled; STYLES],
+    prompts: [Prefilled; PROMPTS],
+    /// Prompts that were asked for so far.
+    asked: u64,
 }
 
+/// Prompts that stay computed: a program whose components take turns asks with the same few beginnings again and again.
+const PROMPTS: usize = 6;
+/// Prompts that one request can have, one in each style.
 const STYLES: usize = 2;
+const _: () = assert!(STYLES <= PROMPTS);
 
 /// A prompt that was computed.
 #[derive(Default)]
 struct Prefilled {
     tokens: Vec<LlamaToken>,
+    /// When it was last asked for, in prompts asked for before.
+    last: u64,
     /// After the last token; empty when the prompt is not complete.
     logits: Vec<f32>,
 }
@@ -384,11 +393,18 @@ impl<'m> Engine<'m> {
         // Where models take turns, each of them has all the styles.
         let style_of = |index: usize, styles: &[Styled]| index / job.step % styles.len();
         let is_needed = |style: usize| queue.iter().any(|index| style_of(*index, &styles) == style);
+        // Which of the room's prompts is that of which style.
+        let mut prompts = [None; STYLES];
         for (number, style) in styles.iter().enumerate() {
-            if is_needed(number) && !room.prefill(number, &style.tokens, &is_closed)? {
-                return Ok(());
+            if is_needed(number) {
+                let prompt = room.nearest(&style.tokens, &prompts)?;
+                prompts[number] = Some(prompt);
+                if !room.prefill(prompt, &style.tokens, &is_closed)? {
+                    return Ok(());
+                }
             }
         }
+        let prompt_of = |style: usize| prompts[style].expect("a style that is needed has its prompt");
 
         let mut active: Vec<Sample> = Vec::new();
         let finish = |sample: Sample, finish: Finish, styles: &[Styled]| {
@@ -427,7 +443,7 @@ impl<'m> Engine<'m> {
                     drawn: 0,
                     held: grammar.as_deref().map(|grammar| Held::new(self.model, grammar)).transpose()?,
                 };
-                let logits = &room.prompts[number].logits;
+                let logits = &room.prompts[prompt_of(number)].logits;
                 let best = match &mut sample.held {
                     Some(held) => held.best(logits, &self.pieces, &self.is_end),
                     None if style.allowed.is_empty() => Best::of(logits),
@@ -445,7 +461,7 @@ impl<'m> Engine<'m> {
         while active.len() < width {
             match begin(&mut queue, room)? {
                 Some(sample) => {
-                    room.copy(room.slots + sample.style, active.len())?;
+                    room.copy(room.slots + prompt_of(sample.style), active.len())?;
                     active.push(sample);
                 }
                 None => break,
@@ -475,7 +491,7 @@ impl<'m> Engine<'m> {
             // From the last slot down, so that what fills a gap has not ended itself.
             for (slot, end) in ended.into_iter().rev() {
                 if let Some(sample) = begin(&mut queue, room)? {
-                    room.copy(room.slots + sample.style, slot)?;
+                    room.copy(room.slots + prompt_of(sample.style), slot)?;
                     finish(std::mem::replace(&mut active[slot], sample), end, &styles);
                 } else {
                     // Only neighbouring sequences share a batch, so the last one moves into the gap.
@@ -504,12 +520,12 @@ impl<'m> Engine<'m> {
             )));
         }
         // A function of this request alone, not of those before it: results depend on the width.
-        let slots = (CACHE_BYTES / sequence_bytes).saturating_sub(STYLES).clamp(1, self.options.width);
+        let slots = (CACHE_BYTES / sequence_bytes).saturating_sub(PROMPTS).clamp(1, self.options.width);
         if self.room.as_ref().is_some_and(|room| room.slots == slots && room.cells >= cells) {
             return Ok(());
         }
         self.room = None;
-        let sequences = slots + STYLES;
+        let sequences = slots + PROMPTS;
         let context_cells = u32::try_from(cells * sequences).ok().and_then(NonZeroU32::new);
         let threads = self.options.threads as i32;
         let parameters = LlamaContextParams::default()
@@ -530,6 +546,7 @@ impl<'m> Engine<'m> {
             slots,
             cells,
             prompts: Default::default(),
+            asked: 0,
         });
         Ok(())
     }
@@ -637,20 +654,43 @@ impl<'m> Engine<'m> {
 }
 
 impl Room<'_> {
-    /// Computes a style's prompt, as far as it is not there from the last time; whether it came to an end.
+    /// Which of the kept prompts is to become this one. That which begins like it, where little else is lost with it;
+    /// otherwise the one that was not asked for the longest, with that beginning copied into it. Those in `taken` stay.
+    fn nearest(&mut self, tokens: &[LlamaToken], taken: &[Option<usize>]) -> Result<usize, ModelError> {
+        let common = |at: usize| common(&self.prompts[at].tokens, tokens);
+        let like = (0..PROMPTS).max_by_key(|at| (common(*at), Reverse(self.prompts[*at].last))).expect("some prompts");
+        let is_free = |at: &usize| !taken.contains(&Some(*at));
+        let is_mostly_common = 2 * common(like) >= self.prompts[like].tokens.len();
+        let prompt = if is_free(&like) && is_mostly_common {
+            like
+        } else {
+            let oldest = (0..PROMPTS).filter(is_free).min_by_key(|at| self.prompts[*at].last);
+            let oldest = oldest.expect("more prompts than styles");
+            if common(like) / CHUNK > common(oldest) / CHUNK {
+                self.copy(self.slots + like, self.slots + oldest)?;
+                self.prompts[oldest].tokens = self.prompts[like].tokens.clone();
+                self.prompts[oldest].logits.clear();
+            }
+            oldest
+        };
+        self.asked += 1;
+        self.prompts[prompt].last = self.asked;
+        Ok(prompt)
+    }
+
+    /// Computes a prompt, as far as it is not there from the last time; whether it came to an end.
     fn prefill(
         &mut self,
-        style: usize,
+        prompt: usize,
         tokens: &[LlamaToken],
         is_closed: &dyn Fn() -> bool,
     ) -> Result<bool, ModelError> {
-        let sequence = self.slots + style;
-        let kept = &mut self.prompts[style];
+        let sequence = self.slots + prompt;
+        let kept = &mut self.prompts[prompt];
         if kept.tokens == tokens && !kept.logits.is_empty() {
             return Ok(true);
         }
-        let common = kept.tokens.iter().zip(tokens).take_while(|(a, b)| a == b).count();
-        let mut known = common.min(tokens.len() - 1) / CHUNK * CHUNK;
+        let mut known = common(&kept.tokens, tokens).min(tokens.len() - 1) / CHUNK * CHUNK;
         kept.logits.clear();
         let cut = self.context.clear_kv_cache_seq(Some(sequence as u32), Some(known as u32), None).map_err(engine)?;
         if !cut {
@@ -680,6 +720,11 @@ impl Room<'_> {
     fn copy(&mut self, from: usize, to: usize) -> Result<(), ModelError> {
         self.context.copy_kv_cache_seq(from as i32, to as i32, None, None).map_err(engine)
     }
+}
+
+/// Tokens that both begin with.
+fn common(a: &[LlamaToken], b: &[LlamaToken]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 impl Held {

@@ -283,8 +283,7 @@ pub(crate) mod embedded {
 
     use super::*;
 
-    /// The real file: `LLMC_TEST_MODEL`, or fetched into the user's cache. `LLMC_TEST_THREADS` sets the threads.
-    /// The model's file; fetched into the user's cache where it is missing.
+    /// The real file: `LLMC_TEST_MODEL`, or fetched into the user's cache where it is missing.
     pub(crate) async fn located() -> Located {
         let source = match std::env::var("LLMC_TEST_MODEL") {
             Ok(path) => ModelSource::File(path.into()),
@@ -295,6 +294,7 @@ pub(crate) mod embedded {
         resolve(&source, &download::Options::new(format!("{cache}/llmc/models"))).await.unwrap()
     }
 
+    /// The model of that file; `LLMC_TEST_THREADS` sets the threads.
     pub(crate) async fn test_model() -> Embedded {
         let located = located().await;
         // On a busy machine one thread is much faster than two that wait for each other.
@@ -350,6 +350,42 @@ pub(crate) mod embedded {
         assert_eq!(text(draw(&model, &task(), &hot, 0, 6).await), first);
         drop(model);
         assert_eq!(text(draw(&test_model().await, &task(), &hot, 0, 6).await), first);
+    }
+
+    /// Prompts stay computed, are copied and are replaced by others: nothing of that may be seen in what is answered.
+    #[tokio::test]
+    async fn what_was_asked_before_changes_no_answer() {
+        let head =
+            |of: &str| format!("{of} Answer with Rust code only, and mind the edges of every range.\n").repeat(12);
+        let heads = [head("You are an expert."), head("Be brief.")];
+        let ask = |number: usize| {
+            let user = format!("{}Write a function that adds {number} to its argument.", heads[number % 2]);
+            Prompt { user, continuation: None, ..task() }
+        };
+        let hot = Parameters { temperature: Some(1.5), top_p: 1.0, max_tokens: Some(12), seed: 5 };
+        let numbers = [0, 1, 2, 3, 4, 5, 6, 7, 0, 1];
+        let mut answers = Vec::new();
+        for is_backwards in [false, true] {
+            let model = test_model().await;
+            let mut said = vec![String::new(); numbers.len()];
+            for at in 0..numbers.len() {
+                let at = if is_backwards { numbers.len() - 1 - at } else { at };
+                // With the second style now and then, which needs a place of its own.
+                let prompt = if numbers[at] % 3 == 0 {
+                    Prompt { continuation: task().continuation, ..ask(numbers[at]) }
+                } else {
+                    ask(numbers[at])
+                };
+                let run = draw(&model, &prompt, &hot, 0, 2).await;
+                assert_eq!(run.result, Ok(()));
+                said[at] = run.completions.iter().map(|one| format!("{}: {}\n", one.style, one.text)).collect();
+            }
+            answers.push(said);
+        }
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[0][8], answers[0][0]);
+        let different: std::collections::BTreeSet<_> = answers[0].iter().collect();
+        assert!(different.len() >= 6, "{answers:?}");
     }
 
     #[tokio::test]
