@@ -333,13 +333,10 @@ pub(crate) struct RejectArgs {
     pub(crate) forget: bool,
 }
 
-/// How to sample.
-#[derive(Debug, Args)]
+/// Whom to ask, and how.
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Sampling")]
-pub(crate) struct SamplingArgs {
-    /// How many samples to draw at most
-    #[arg(short = 'n', long, value_name = "N", env = "LLMC_SAMPLES", value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub(crate) samples: Option<u16>,
+pub(crate) struct AskingArgs {
     /// The model, as provider/name
     #[arg(long, value_name = "MODEL", env = "LLMC_MODEL")]
     pub(crate) model: Option<String>,
@@ -349,32 +346,27 @@ pub(crate) struct SamplingArgs {
     /// The sampler's seed
     #[arg(long, value_name = "SEED", env = "LLMC_SEED")]
     pub(crate) seed: Option<u64>,
-    /// When to stop drawing
-    #[arg(long, value_enum, value_name = "RULE")]
-    pub(crate) stop: Option<StopRule>,
-}
-
-/// How the model behind a component is asked.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Sampling")]
-pub(crate) struct AskingArgs {
-    /// The model, as provider/name
-    #[arg(long, value_name = "MODEL", env = "LLMC_MODEL")]
-    pub(crate) model: Option<String>,
-    /// The temperature, from 0 to 2
-    #[arg(long, value_name = "T", env = "LLMC_TEMPERATURE", value_parser = temperature)]
-    pub(crate) temperature: Option<f32>,
-    /// The sampler's seed: the same input then gets the same answers
-    #[arg(long, value_name = "SEED", env = "LLMC_SEED")]
-    pub(crate) seed: Option<u64>,
 }
 
 impl AskingArgs {
-    /// The same for any sampling.
+    /// The same where no number of samples is named.
     pub(crate) fn whole(&self) -> SamplingArgs {
-        let (model, temperature, seed) = (self.model.clone(), self.temperature, self.seed);
-        SamplingArgs { samples: None, model, temperature, seed, stop: None }
+        SamplingArgs { asking: self.clone(), ..SamplingArgs::default() }
     }
+}
+
+/// How to sample.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct SamplingArgs {
+    /// How many samples to draw at most
+    #[arg(short = 'n', long, value_name = "N", env = "LLMC_SAMPLES", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) samples: Option<u16>,
+    #[command(flatten)]
+    pub(crate) asking: AskingArgs,
+    /// When to stop drawing
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub(crate) stop: Option<StopRule>,
 }
 
 /// `--stop`.
@@ -573,21 +565,21 @@ pub(crate) struct MeasureArgs {
 }
 
 /// How to sample, without what ends early.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct MeasureSampling {
     /// How many samples to draw of each setting
     #[arg(short = 'n', long, value_name = "N", env = "LLMC_SAMPLES", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) samples: Option<u16>,
-    /// The model, as provider/name
-    #[arg(long, value_name = "MODEL", env = "LLMC_MODEL")]
-    pub(crate) model: Option<String>,
-    /// The temperature, from 0 to 2
-    #[arg(long, value_name = "T", env = "LLMC_TEMPERATURE", value_parser = temperature)]
-    pub(crate) temperature: Option<f32>,
-    /// The sampler's seed
-    #[arg(long, value_name = "SEED", env = "LLMC_SEED")]
-    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) asking: AskingArgs,
+}
+
+impl MeasureSampling {
+    /// The same, to the end.
+    pub(crate) fn whole(&self) -> SamplingArgs {
+        SamplingArgs { samples: self.samples, asking: self.asking.clone(), stop: None }
+    }
 }
 
 /// `llmc clarify`.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::args::{ClarifyArgs, Cli, SamplingArgs};
+use super::args::{ClarifyArgs, Cli};
 use super::{Output, directory, session};
 use crate::clarify::{Inquiry, Question, Verdict};
 use crate::driver::{self, Answer, Asker, Clarified, Clarifying, Posed};
@@ -40,10 +40,7 @@ pub(super) async fn clarify(cli: &Cli, args: &ClarifyArgs, output: &Output) -> R
         }
         None => Clarifying::List,
     };
-    let of = &args.sampling;
-    let (samples, model) = (of.samples, of.model.clone());
-    let sampling = SamplingArgs { samples, model, temperature: of.temperature, seed: of.seed, stop: None };
-    let mut session = session(cli, output, Some(&sampling))?;
+    let mut session = session(cli, output, Some(&args.sampling.whole()))?;
     session.options.no_cache = args.no_cache;
     if let Some(jobs) = args.jobs {
         session.options.jobs = usize::from(jobs);

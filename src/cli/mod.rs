@@ -241,10 +241,7 @@ async fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
             adopt::adopt(&mut session, args, &directory(&cli.global)?, output).await
         }
         Command::Measure(args) => {
-            let of = &args.sampling;
-            let (samples, model) = (of.samples, of.model.clone());
-            let sampling = SamplingArgs { samples, model, temperature: of.temperature, seed: of.seed, stop: None };
-            let mut session = session(cli, output, Some(&sampling))?;
+            let mut session = session(cli, output, Some(&args.sampling.whole()))?;
             session.options.no_cache = args.no_cache;
             if let Some(jobs) = args.jobs {
                 session.options.jobs = usize::from(jobs);
@@ -355,7 +352,7 @@ fn options(cli: &Cli, workspace: Option<&Workspace>, sampling: Option<&SamplingA
     Ok(Options {
         offline: cli.global.offline,
         unsandboxed: cli.global.unsandboxed || options.unsandboxed,
-        model: sampling.and_then(|sampling| sampling.model.clone()),
+        model: sampling.and_then(|sampling| sampling.asking.model.clone()),
         sampling: sampling.map(flags).unwrap_or_default(),
         ..options
     })
@@ -364,8 +361,8 @@ fn options(cli: &Cli, workspace: Option<&Workspace>, sampling: Option<&SamplingA
 fn flags(args: &SamplingArgs) -> Sampling {
     Sampling {
         samples: args.samples.map(usize::from),
-        temperature: args.temperature,
-        seed: args.seed,
+        temperature: args.asking.temperature,
+        seed: args.asking.seed,
         stop: args.stop.map(|rule| match rule {
             StopRule::First => Stop::First,
             StopRule::Agree => Stop::Agree,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::Value;
 
-use super::args::{MessageFormat, SamplingArgs};
+use super::args::{AskingArgs, MessageFormat};
 use super::call::{positive, rules};
 use super::{Output, directory, session};
 use crate::certify::{Expectation, Finding, IN_TIME, MOST_RUNS, Verdict};
@@ -78,9 +78,8 @@ pub(crate) struct TestArgs {
 /// Runs the command.
 pub(super) async fn test(cli: &super::Cli, args: &TestArgs, output: &Output) -> Result<ExitCode, Error> {
     let from = directory(&cli.global)?;
-    let model = args.model.clone();
-    let sampling = SamplingArgs { samples: None, model, temperature: None, seed: None, stop: None };
-    let mut session = session(cli, output, Some(&sampling))?;
+    let asking = AskingArgs { model: args.model.clone(), ..AskingArgs::default() };
+    let mut session = session(cli, output, Some(&asking.whole()))?;
     let asked = Testing {
         runs: args.max_runs.map(usize::from),
         alpha: args.alpha,
