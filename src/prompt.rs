@@ -11,7 +11,7 @@ use tera::{Context, Tera};
 
 use crate::digest;
 use crate::schema::{Kind, Schema};
-use crate::spec::{ComponentSpec, Expect, Form, Spec, SpecKind};
+use crate::spec::{ComponentSpec, Expect, Interface, Spec, SpecKind};
 
 /// The templates that come with llmc: file name and text. A file of the same name in the workspace's
 /// `templates/` takes its place.
@@ -423,10 +423,12 @@ fn template_name(spec: &Spec) -> &str {
     spec.prompt.template.as_deref().unwrap_or(DEFAULT_TEMPLATE)
 }
 
-/// The imports and signature that begin the answer to a single function, up to the `{`.
+/// The imports and signature that begin the answer where a single function is all that is wanted, up to the `{`. Types that are
+/// given need no repeating.
 fn opening_lines(spec: &Spec) -> Option<String> {
-    match (spec.interface.form, spec.interface.functions.as_slice()) {
-        (Form::Signature, [function]) => {
+    let Interface { functions, methods, wanted_types, .. } = &spec.interface;
+    match functions.as_slice() {
+        [function] if methods.is_empty() && wanted_types.is_empty() => {
             let mut lines = spec.interface.imports.join("\n");
             if !lines.is_empty() {
                 lines.push_str("\n\n");
@@ -449,7 +451,8 @@ fn context(spec: &Spec, uses: &[Neighbour], shots: &[Neighbour]) -> Context {
     context.insert("form", &spec.interface.form);
     context.insert("interface", spec.interface.render().trim());
     context.insert("checks", checks.trim());
-    context.insert("doc", &doc_comment(description, &shown_examples(spec)));
+    let given: String = spec.interface.given.iter().map(|given| format!("{}\n\n", given.source.trim())).collect();
+    context.insert("doc", &(given + &doc_comment(description, &shown_examples(spec))));
     context.insert("crates", &spec.dependencies.keys().collect::<Vec<_>>());
     context.insert("allow_unsafe", &spec.policy.allow_unsafe);
     context.insert("max_lines", &spec.policy.max_lines);
@@ -654,6 +657,19 @@ hidden_tests: |
         let continuation = prompt.continuation.expect("a single function can be continued");
         assert_eq!(continuation.opening, lines);
         assert!(continuation.text.ends_with("/// assert!(nth(&[], 0).is_none());\n"), "{}", continuation.text);
+    }
+
+    #[test]
+    fn types_that_are_given_are_not_asked_for_again() {
+        let text = "llmc: 1\nname: one\ndescription: One.\ninterface: |\n  pub struct Point { pub x: u8 }\n  \
+                    pub fn one(at: Point) -> u8;\nexamples:\n  - { call: \"one(Point { x: 1 })\", returns: 1 }\n";
+        let (spec, _) = spec::parse("one.yaml", "one", text.as_bytes()).expect("the spec is valid");
+        let templates = Templates::load(None).expect("the built-in templates are valid");
+        let prompt = templates.render(&spec, &[], &[]).expect("it renders");
+        assert_eq!(prompt.opening, "```rust\npub fn one(at: Point) -> u8 {");
+        let text = prompt.continuation.expect("a single function can be continued").text;
+        let own = "pub struct Point { pub x: u8 }\n\n/// One.\n///\n/// assert_eq!(one(Point { x: 1 }), 1);\n";
+        assert!(text.ends_with(own), "{text}");
     }
 
     #[test]
