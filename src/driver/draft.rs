@@ -16,7 +16,7 @@ use super::ask::{self, Ask};
 use super::log::Log;
 use super::purse::{Caps, Purse};
 use super::specs::{self, Loaded};
-use super::{Session, build, new, tell};
+use super::{Session, build, new, ready, tell};
 use crate::candidate;
 use crate::component::reply;
 use crate::digest::sha256;
@@ -254,9 +254,6 @@ impl Talking {
             ..plan.parameters.clone()
         };
         let identities: Vec<_> = models.iter().map(|model| model.identity()).collect();
-        let prices = session.options.prices();
-        let is_paid = !identities.iter().all(|identity| prices.are_nothing(identity));
-        let caps = Caps::of(plan);
         // Drafts of an earlier run that came to its end were looked at: another is wanted. One that was cut short goes on.
         let is_used =
             session.ledger().is_ok_and(|ledger| ledger.is_used(&prompt, &parameters, &identities).unwrap_or(false));
@@ -274,15 +271,7 @@ impl Talking {
             models: &identities,
             afresh: session.options.no_cache || is_used,
         };
-        let mut log = Log::begin(session, &start, is_paid || caps.has_day())?;
-        let noter = session.tell.clone();
-        let purse = Purse::new(caps, prices, log.place(), move |note| tell(&noter, Event::Warning(note)));
-        let purse = Arc::new(purse);
-        if let Err(error) = purse.check(&identities) {
-            log.end(&Ending::default());
-            return Err(error.into());
-        }
-        log.pay_from(purse.clone());
+        let (log, purse) = ready::begin(session, &start, Caps::of(plan))?;
         let names: Vec<String> = identities.iter().map(ToString::to_string).collect();
         session.tell(Event::Drafting { spec: name.to_owned(), tries: most, model: names.join(", ") });
         Ok(Self {

@@ -3,64 +3,36 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use serde_json::{Value, json};
-
-use super::build;
-use super::components::{Piece, assembled, plain_dependencies, workers};
+use super::distill::{Distilling, Drew, Ranked, Round, ask, function, registered, together};
 use super::draw::{Sample, Samples};
+use super::evidence::{Evidence, FEWEST, Hardening};
 use super::log::Log;
-use super::propose;
-use super::ready::{Drawing, Ready};
-use super::specs::{self, Loaded, LoadedComponent};
-use super::traces::{Trace, Traces, Tries};
-use super::{Session, Summary, distill};
-use crate::candidate::{self, Candidate};
-use crate::certify::{
-    Calibration, Certificate, LEAST_ANSWERED, Scored, Terms, Window, calibrate, calibration_cases, needed, spent,
-};
+use super::specs::{self, LoadedComponent};
+use super::traces::{Traces, Tries};
+use super::{Session, Summary, build, propose};
+use crate::candidate::Candidate;
+use crate::certify::{Calibration, Certificate, LEAST_ANSWERED, Scored, Terms, calibrate, calibration_cases};
 use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
 use crate::event::{Answered, Behaves, Event, Origin as MadeBy};
 use crate::freeze;
-use crate::ledger::{Ended, Ending, Phase};
+use crate::ledger::{Ended, Ending};
 use crate::model::purse::Cost;
 use crate::options::Plan;
-use crate::prompt::Flaw;
 use crate::proposal::{self, Against, Proposal, Record};
 use crate::provenance::{
     self, Counts, Drawn, Hardness, Origin, PassRate, Provenance, SamplingRecord, SpecRecord, Statistics,
     ToolchainRecord, Usage,
 };
-use crate::register::Callable;
 use crate::schema::same;
 use crate::select;
-use crate::spec::{self, ComponentSpec, Spec};
-use crate::types;
 use crate::validate::{Called, Program, Worker};
 
-/// Fewest different inputs that code is made from.
-const FEWEST: usize = 8;
-/// How many samples are drawn, unless told otherwise.
-const SAMPLES: usize = 16;
-/// How often a program is sent back, unless settings or the spec (`sampling.repairs`) say otherwise.
-const ROUNDS: usize = 2;
 /// Most later calls of each kind that a proposal shows: those where the code says otherwise, the same, nothing.
 const TOLD: [usize; 3] = [4, 3, 2];
 /// Longest input or answer that a proposal shows, in characters.
 const LONGEST_TOLD: usize = 200;
-
-/// What is wanted.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Hardening {
-    /// Share of the traces, the earliest ones, that code is made from; the rest judges it. Between 0 and 1.
-    pub share: f64,
-    /// The agreement with the model that is to be promised; between 0 and 1.
-    pub agreement: f64,
-    /// The chance to promise what does not hold; between 0 and 1.
-    pub alpha: f64,
-}
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,40 +56,6 @@ pub struct Hardened {
     pub cases: usize,
     /// The chosen program, as it would be committed.
     pub code: Option<String>,
-}
-
-/// What is recorded of a component, split into what code is made from and what judges it.
-pub(super) struct Evidence {
-    pub(super) traces: Traces,
-    /// Each earlier input with the answer it got most often.
-    modal: Vec<(Value, Value)>,
-    unstable: usize,
-    /// Places of the later calls that judge.
-    cases: Vec<usize>,
-    window: Window,
-}
-
-impl Evidence {
-    /// Of a component, with this share of it for making code.
-    pub(super) fn of(session: &Session, name: &str, share: f64) -> Result<Self, Error> {
-        let traces = Traces::of(session, name)?;
-        let t0 = traces.split(share);
-        let early: Vec<&Trace> = traces.list.iter().filter(|trace| trace.at <= t0).collect();
-        let (modal, unstable) = modal(&early);
-        let keys = traces.list.iter().map(|trace| (trace.at, trace.input.to_string()));
-        let (cases, window) = calibration_cases(keys, t0);
-        Ok(Self { traces, modal, unstable, cases, window })
-    }
-
-    /// Different inputs to make code from, and later ones to judge it by.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (self.modal.len(), self.cases.len())
-    }
-
-    /// The fewest of both that could lead to a certificate at all, with the part of alpha that the next attempt may spend.
-    pub(super) fn least(&self, asked: &Hardening, tries: &Tries) -> (usize, usize) {
-        (FEWEST, needed(0, asked.agreement, spent(asked.alpha, tries.attempts + 1)))
-    }
 }
 
 /// Makes code of a component, and leaves a proposal where it can be certified.
@@ -167,11 +105,12 @@ pub(super) async fn harden_one(
     }
     let mut tries = Tries::read(session, name, &evidence.traces)?;
     let loaded = function(spec, &one.path, &evidence.modal)?;
-    let ready = Ready::new(session, &loaded, &[], &plan(session, &loaded.spec, &tries, *spent)?, &loaded.spec).await?;
+    let policy = (&loaded.spec.policy).into();
+    let dependencies = loaded.spec.dependencies.clone();
     let inputs = freeze::types_digest(spec);
     let started_on = build::unix_now();
-    let Drew { round, mut log, sampled } =
-        rounds(session, one, asked, &evidence, &tries, (&loaded, &inputs), ready, spent).await?;
+    let distilling = Distilling { one, loaded, asked, evidence: &evidence, tries: &tries, inputs: &inputs };
+    let Drew { round, mut log, sampled } = distilling.draw(session, spent).await?;
     let Round { plan, ready, run, samples, ranked } = round;
     let result = judge(session, one, asked, &evidence, &mut tries, &samples, ranked).await;
     let (mut hardened, chosen) = match result {
@@ -229,8 +168,8 @@ pub(super) async fn harden_one(
             },
             input_digest: inputs.clone(),
             origin: Origin::Model(Box::new(drawn)),
-            policy: (&loaded.spec.policy).into(),
-            dependencies: loaded.spec.dependencies.clone(),
+            policy,
+            dependencies,
             uses: Vec::new(),
             crates: build::crates(&ready.checks),
             toolchain: ToolchainRecord {
@@ -272,27 +211,6 @@ fn too_few(name: &str, evidence: &Evidence) -> Error {
     }
 }
 
-/// How to draw. Another try wants other samples: many models give the same again for the same seed. One that was cut short
-/// takes what it paid for.
-fn plan(session: &Session, spec: &Spec, tries: &Tries, before: Cost) -> Result<Plan, Error> {
-    let mut plan = session.options.plan(spec);
-    plan.samples = session.options.sampling.samples.unwrap_or(SAMPLES);
-    // All of them are looked at, and a repair is none that enters the choice.
-    (plan.stop, plan.repairs) = (spec::Stop::All, 0);
-    if session.options.sampling.seed.is_none() {
-        plan.parameters.seed = plan.parameters.seed.wrapping_add(u64::from(tries.drawn));
-    }
-    let spent = || Error::new(ExitCode::Budget, format!("the budget for hardening `{}` is spent", spec.name));
-    if let Some(tokens) = &mut plan.budget.tokens {
-        *tokens = tokens.checked_sub(before.tokens).filter(|left| *left > 0).ok_or_else(spent)?;
-    }
-    if let Some(usd) = &mut plan.budget.usd {
-        *usd -= before.usd_micros.unwrap_or(0) as f64 / 1e6;
-        (*usd > 0.0).then_some(()).ok_or_else(spent)?;
-    }
-    Ok(plan)
-}
-
 /// The program that was chosen.
 struct Chosen<'a> {
     sample: &'a Sample,
@@ -306,192 +224,6 @@ struct Chosen<'a> {
     told: Vec<Answered>,
     /// Programs that compile and were rejected before.
     passed_over: usize,
-}
-
-/// One prompt's samples, and the best of them.
-struct Round {
-    plan: Plan,
-    ready: Ready,
-    run: String,
-    samples: Samples,
-    ranked: Ranked,
-}
-
-/// The best round, and the programs of all of them: sampled, and those that compile.
-struct Drew {
-    round: Round,
-    log: Log,
-    sampled: (usize, usize),
-}
-
-/// The programs of a round, run on the earlier inputs.
-#[derive(Default)]
-struct Ranked {
-    worker: Option<Arc<Worker>>,
-    /// Place of a sample, and its program without the types; in the order of the worker's modules.
-    bodies: Vec<(usize, String)>,
-    /// Programs that compile and were rejected before.
-    passed_over: usize,
-    /// The best that is worth its mistakes: its worth, its number, how often it says what the model said, and otherwise.
-    best: Option<(f64, usize, usize, usize)>,
-    /// The program that comes nearest, and what is wrong with it.
-    flaw: Option<(usize, String)>,
-}
-
-impl Ranked {
-    fn worth(&self) -> f64 {
-        self.best.map_or(0.0, |best| best.0)
-    }
-}
-
-/// Draws; where no program can lead to a certificate the nearest one goes back with inputs on which it is wrong or has no
-/// answer.
-#[expect(clippy::too_many_arguments, reason = "one place alone calls it")]
-async fn rounds(
-    session: &mut Session,
-    one: &LoadedComponent,
-    asked: &Hardening,
-    evidence: &Evidence,
-    tries: &Tries,
-    (loaded, inputs): (&Loaded, &str),
-    ready: Ready,
-    spent: &mut Cost,
-) -> Result<Drew, Error> {
-    let name = &one.spec.name;
-    let most = session.options.sampling_of(&one.spec.sampling).repairs.unwrap_or(ROUNDS);
-    let task = ready.prompt.clone();
-    let mut best: Option<(Round, Log)> = None;
-    let mut sampled = (0, 0);
-    let mut prompt = task.clone();
-    for number in 0..=most {
-        let plan = match plan(session, &loaded.spec, tries, *spent) {
-            Ok(plan) => plan,
-            Err(_) if best.is_some() => break,
-            Err(error) => return Err(error),
-        };
-        let ready = ready.with(prompt.clone());
-        let run = format!("{name}-harden-{}-{number}", build::unix_now());
-        let drawing = Drawing {
-            spec: &loaded.spec,
-            run: &run,
-            inputs,
-            phase: Phase::Fresh,
-            plan: &plan,
-            afresh: session.options.no_cache,
-            artifact: None,
-            skip: 0,
-        };
-        let (samples, mut log) = match drawing.draw(session, &ready).await {
-            Ok(drawn) => drawn,
-            Err(error) if best.is_some() && matches!(error.exit, ExitCode::Budget | ExitCode::Provider) => {
-                session.tell(Event::Warning(format!("`{name}`: no more programs were sampled: {}", error.message)));
-                break;
-            }
-            Err(error) => return Err(error),
-        };
-        spent.tokens = spent.tokens.saturating_add(samples.cost.tokens);
-        spent.usd_micros = Some(spent.usd_micros.unwrap_or(0).saturating_add(samples.cost.usd_micros.unwrap_or(0)));
-        match (&samples.spent, samples.list.len()) {
-            (Some(cap), 0) if best.is_none() => {
-                log.end(&Ending::default());
-                return Err(Error::new(ExitCode::Budget, format!("nothing was sampled to harden `{name}`: {cap}"))
-                    .hint("raise it in llmc.yaml, or wait for the next day where it is a day's"));
-            }
-            (Some(cap), some) => {
-                session.tell(Event::Warning(format!("`{name}`: {cap}; {some} samples were drawn before")));
-            }
-            (None, _) => {}
-        }
-        let ranked = match rank(session, one, asked, evidence, &samples).await {
-            Ok(ranked) => ranked,
-            Err(error) => {
-                log.end(&Ending::default());
-                return Err(error);
-            }
-        };
-        sampled.0 += samples.list.len();
-        sampled.1 += samples.list.iter().filter(|sample| sample.verdict.is_pass()).count();
-        let is_last = samples.spent.is_some();
-        let is_enough = ranked.best.is_some_and(|(_, _, agreed, wrong)| {
-            let likely = (agreed + wrong) * evidence.cases.len() / evidence.modal.len();
-            likely >= evidence.least(asked, tries).1
-        });
-        let flaw = ranked.flaw.clone().and_then(|(place, failure)| {
-            let candidate = samples.list.get(place)?.candidate.as_ref()?;
-            Some((candidate.source.clone(), failure))
-        });
-        let round = Round { plan, ready, run, samples, ranked };
-        match &mut best {
-            Some((before, _)) if before.ranked.worth() >= round.ranked.worth() => log.end(&Ending::default()),
-            _ => {
-                if let Some((_, mut before)) = best.replace((round, log)) {
-                    before.end(&Ending::default());
-                }
-            }
-        }
-        let Some((source, failure)) = flaw.filter(|_| !is_enough && !is_last && number < most) else { break };
-        session.tell(Event::Note(format!(
-            "`{name}`: no program answers enough and is right often enough; the nearest goes back with inputs that it does \
-             not answer as the model did"
-        )));
-        let flaw = Flaw { code: &source, compiles: true, failure_code: "", failure: &failure };
-        prompt = session.templates.render_repair(&loaded.spec, &task, &flaw)?;
-    }
-    let (round, log) = best.expect("the first round is the best of the first round");
-    Ok(Drew { round, log, sampled })
-}
-
-/// Runs what compiles on the earlier inputs.
-async fn rank(
-    session: &mut Session,
-    one: &LoadedComponent,
-    asked: &Hardening,
-    evidence: &Evidence,
-    samples: &Samples,
-) -> Result<Ranked, Error> {
-    let spec = &one.spec;
-    let name = &spec.name;
-    let rejected = proposal::rejected(&session.workspace, name)?;
-    let mut ranked = Ranked::default();
-    for (place, sample) in samples.list.iter().enumerate().filter(|(_, sample)| sample.verdict.is_pass()) {
-        let Some(candidate) = &sample.candidate else { continue };
-        match without_types(&candidate.source, spec) {
-            Some(own) if !rejected.contains(&Program::of(candidate).to_string()) => ranked.bodies.push((place, own)),
-            _ => ranked.passed_over += 1,
-        }
-    }
-    if ranked.passed_over > 0 {
-        session.tell(Event::Note(propose::told_rejected(name, ranked.passed_over)));
-    }
-    if ranked.bodies.is_empty() {
-        return Ok(ranked);
-    }
-    let own: Vec<&str> = ranked.bodies.iter().map(|(_, own)| own.as_str()).collect();
-    let worker = together(session, spec, &one.path, &own).await?;
-    let mut nearest: Option<usize> = None;
-    for (number, (place, _)) in ranked.bodies.iter().enumerate() {
-        let (mut agreed, mut wrong, mut silent) = (0, Vec::new(), Vec::new());
-        for pair in &evidence.modal {
-            match ask(session, &worker, &registered(number, name), &pair.0).await? {
-                Called::Answer(value) if same(&value, &pair.1) => agreed += 1,
-                Called::Answer(value) => wrong.push((pair, value.to_string())),
-                Called::Abstained => silent.push(pair),
-                _ => wrong.push((pair, "no answer: it fails".to_owned())),
-            }
-        }
-        // What a wrong answer costs in right ones, at the rate that is promised.
-        #[expect(clippy::cast_precision_loss, reason = "counts of traces")]
-        let worth = agreed as f64 - wrong.len() as f64 * asked.agreement / (1.0 - asked.agreement);
-        if worth > ranked.worth() {
-            ranked.best = Some((worth, number, agreed, wrong.len()));
-        }
-        if nearest.is_none_or(|most| agreed > most) && agreed < evidence.modal.len() {
-            nearest = Some(agreed);
-            ranked.flaw = Some((*place, distill::flaw(&wrong, &silent)));
-        }
-    }
-    ranked.worker = Some(worker);
-    Ok(ranked)
 }
 
 /// Holds the best program against the later calls.
@@ -599,14 +331,6 @@ pub(super) async fn recount(
     let (scored, _) = held(session, &worker, &registered(0, name), &traces, &cases).await?;
     let answered = scored.iter().filter(|case| !case.confidence.is_nan());
     Ok(Some(answered.fold((0, 0), |(n, wrong), case| (n + 1, wrong + usize::from(!case.agrees)))))
-}
-
-/// Calls a candidate, unless the user wants to stop.
-async fn ask(session: &Session, worker: &Worker, name: &str, input: &Value) -> Result<Called, Error> {
-    if session.interrupt.is_set() {
-        return Err(Error::interrupted());
-    }
-    Ok(worker.call(name, input.clone()).await?)
 }
 
 fn shortened(text: &str) -> String {
@@ -730,90 +454,6 @@ pub(super) fn component(session: &Session, name: &str, from: &Path) -> Result<Lo
     }
     Err(Error::new(ExitCode::Usage, format!("`{name}` is a function: it is code already"))
         .hint(format!("`llmc soften {name}` makes a component of it")))
-}
-
-/// Each input with the answer it got most often (the earliest of several), and how many got different ones.
-fn modal(traces: &[&Trace]) -> (Vec<(Value, Value)>, usize) {
-    let mut order: Vec<String> = Vec::new();
-    let mut answers: BTreeMap<String, (Value, Vec<(Value, usize)>)> = BTreeMap::new();
-    for trace in traces {
-        let key = trace.input.to_string();
-        let of = answers.entry(key.clone()).or_insert_with(|| {
-            order.push(key);
-            (trace.input.clone(), Vec::new())
-        });
-        match of.1.iter_mut().find(|(output, _)| same(output, &trace.output)) {
-            Some((_, count)) => *count += 1,
-            None => of.1.push((trace.output.clone(), 1)),
-        }
-    }
-    let mut unstable = 0;
-    let mut modal = Vec::new();
-    for key in order {
-        let Some((input, outputs)) = answers.remove(&key) else { continue };
-        unstable += usize::from(outputs.len() > 1);
-        let most = outputs.iter().map(|(_, count)| *count).max().unwrap_or_default();
-        if let Some((output, _)) = outputs.into_iter().find(|(_, count)| *count == most) {
-            modal.push((input, output));
-        }
-    }
-    (modal, unstable)
-}
-
-/// The function that is to be written, as a spec.
-pub(super) fn function(spec: &ComponentSpec, path: &str, modal: &[(Value, Value)]) -> Result<Loaded, Error> {
-    // How the types are written as JSON is no part of an interface; the component's own file keeps it.
-    let is_left_out = |line: &&str| line.starts_with("//!") || line.starts_with("#[serde(");
-    let types: String = types::of(spec).lines().filter(|line| !is_left_out(line)).collect::<Vec<_>>().join("\n");
-    let description = distill::description(spec, modal);
-    let name = &spec.name;
-    let mut text = json!({
-        "llmc": 1, "name": name, "description": description,
-        "interface": format!("{types}\npub fn {name}(input: Input) -> Option<Output>;\n"),
-        "dependencies": {"serde": {"version": "1", "features": ["derive"]}, "serde_json": "1"},
-        "policy": {"max_lines": 400},
-    });
-    if !spec.model.is_empty() {
-        text["model"] = spec.model.clone().into();
-    }
-    // JSON is YAML.
-    let bytes = text.to_string().into_bytes();
-    let (spec, warnings) = spec::parse(path, name, &bytes).map_err(|mistakes| {
-        let errors = mistakes.list.iter().filter(|mistake| mistake.severity == spec::Severity::Error);
-        let first = errors.map(|mistake| mistake.message.clone()).next().unwrap_or_default();
-        Error::new(ExitCode::Usage, format!("`{name}` can't be hardened: no function can have its types ({first})"))
-    })?;
-    let spec: Arc<Spec> = Arc::new(spec);
-    Ok(Loaded { path: path.to_owned(), bytes, spec, warnings })
-}
-
-/// A candidate's own items: without the types, which a component's file has already.
-pub(super) fn without_types(source: &str, spec: &ComponentSpec) -> Option<String> {
-    candidate::without(source, &types::of(spec))
-}
-
-fn module(number: usize) -> String {
-    format!("k{number}")
-}
-
-/// What the function of a candidate is called by.
-fn registered(number: usize, component: &str) -> String {
-    Callable::name(&module(number), component)
-}
-
-/// All candidates as one crate that answers calls.
-async fn together(
-    session: &mut Session,
-    spec: &ComponentSpec,
-    path: &str,
-    bodies: &[&str],
-) -> Result<Arc<Worker>, Error> {
-    let piece = |(number, own): (usize, &&str)| {
-        let text = String::from_utf8_lossy(&freeze::component_code(spec, path, Some(own))).into_owned();
-        Piece::new(module(number), text, &spec.name, true)
-    };
-    let pieces: Vec<Piece> = bodies.iter().enumerate().map(piece).collect();
-    workers(session, assembled(pieces, plain_dependencies(), true)).await
 }
 
 /// Counts an attempt, before it looks at the cases.

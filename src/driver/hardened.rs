@@ -4,7 +4,8 @@
 //! It is an artifact: code and provenance, from a recorded completion. What is promised of it rests on calls that are in no
 //! commit. They are looked at again where it is accepted; from then on it is what whoever accepted and signed it vouch for.
 
-use super::harden::{function, recount, without_types};
+use super::distill::{function, without_types};
+use super::harden::recount;
 use super::sign::{self, Trust};
 use super::specs::{self, Loaded, LoadedComponent};
 use super::{Session, build, verify};

@@ -103,18 +103,7 @@ impl Drawing<'_> {
             models: &identities,
             afresh: self.afresh,
         };
-        let prices = session.options.prices();
-        let is_paid = !identities.iter().all(|identity| prices.are_nothing(identity));
-        let caps = Caps::of(plan);
-        let mut log = Log::begin(session, &start, is_paid || caps.has_day())?;
-        let noter = session.tell.clone();
-        let purse = Purse::new(caps, prices, log.place(), move |note| tell(&noter, Event::Warning(note)));
-        let purse = Arc::new(purse);
-        if let Err(error) = purse.check(&identities) {
-            log.end(&Ending::default());
-            return Err(error.into());
-        }
-        log.pay_from(purse.clone());
+        let (mut log, purse) = begin(session, &start, Caps::of(plan))?;
         let model = ready.names.join(", ");
         let samples = plan.samples - self.skip;
         session.tell(Event::Started { spec: spec.name.clone(), samples, model });
@@ -157,4 +146,22 @@ impl Drawing<'_> {
             }
         }
     }
+}
+
+/// Begins the record of draws, and has them paid within `caps`.
+///
+/// # Errors
+/// Where there is no ledger and money or a day's count depends on it, or nothing is left to begin with.
+pub(super) fn begin(session: &mut Session, start: &Start<'_>, caps: Caps) -> Result<(Log, Arc<Purse>), Error> {
+    let prices = session.options.prices();
+    let is_paid = !start.models.iter().all(|identity| prices.are_nothing(identity));
+    let mut log = Log::begin(session, start, is_paid || caps.has_day())?;
+    let noter = session.tell.clone();
+    let purse = Arc::new(Purse::new(caps, prices, log.place(), move |note| tell(&noter, Event::Warning(note))));
+    if let Err(error) = purse.check(start.models) {
+        log.end(&Ending::default());
+        return Err(error.into());
+    }
+    log.pay_from(purse.clone());
+    Ok((log, purse))
 }

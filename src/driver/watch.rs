@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::harden::{Evidence, Hardened, Hardening, harden_one};
+use super::evidence::{Evidence, Hardening};
+use super::harden::{Hardened, harden_one};
 use super::specs::{self, LoadedComponent};
 use super::traces::{Tries, fared_here};
 use super::{Session, hardened};
