@@ -1,5 +1,5 @@
-//! A small program whose parts are components: it reads support tickets, finds the order that each names, says whether it
-//! is about money, and drafts an answer. Which of the components are models and which are code it neither knows nor
+//! A small program whose parts are components: it reads support tickets, finds the order that each names, says whose
+//! desk it goes to, and drafts an answer. Which of the components are models and which are code it neither knows nor
 //! says: the lines that call them stay what they are while `walk` moves components across the boundary.
 //!
 //!     cargo run --example ticket-triage -- WORKSPACE TICKETS.jsonl [FIRST LAST] [--replies N] [--show N]
@@ -35,12 +35,12 @@ struct Line {
     ticket: Ticket,
 }
 
-/// Whether a ticket is about money: it goes to those who may give some back.
+/// Who answers a ticket: those who may give money back, or the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum AboutMoney {
-    Yes,
-    No,
+enum Desk {
+    Billing,
+    Support,
 }
 
 /// What the reply writer gets.
@@ -49,28 +49,28 @@ struct ToAnswer<'a> {
     subject: &'a str,
     body: &'a str,
     order: &'a str,
-    about_money: AboutMoney,
+    desk: Desk,
 }
 
 /// What became of a ticket.
 struct Triaged {
     order: String,
-    about_money: AboutMoney,
+    desk: Desk,
     reply: Option<String>,
 }
 
 /// The program's main line.
 async fn triage(ctx: &Context, ticket: &Ticket, with_reply: bool) -> Result<Triaged, CallError> {
     let order: String = ctx.call("order", ticket).await?;
-    let about_money: AboutMoney = ctx.call("about_money", ticket).await?;
+    let desk: Desk = ctx.call("desk", ticket).await?;
     let reply = match with_reply {
         true => {
             let (subject, body) = (ticket.subject.as_str(), ticket.body.as_str());
-            Some(ctx.call("reply", &ToAnswer { subject, body, order: &order, about_money }).await?)
+            Some(ctx.call("reply", &ToAnswer { subject, body, order: &order, desk }).await?)
         }
         false => None,
     };
-    Ok(Triaged { order, about_money, reply })
+    Ok(Triaged { order, desk, reply })
 }
 
 struct Arguments {
@@ -131,9 +131,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
             Ok(triaged) => {
                 done += 1;
                 if done <= arguments.shown {
-                    let desk = match triaged.about_money {
-                        AboutMoney::Yes => "billing",
-                        AboutMoney::No => "support",
+                    let desk = match triaged.desk {
+                        Desk::Billing => "billing",
+                        Desk::Support => "support",
                     };
                     println!("{}  {desk}  {:8}  {}", line.id, triaged.order, line.ticket.subject);
                     if let Some(reply) = triaged.reply {
@@ -149,12 +149,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
     opened.flush()?;
     println!("{done} tickets triaged, {failed} failed");
-    println!("component    side    calls  by code  seconds a call  tokens");
-    for name in ["order", "about_money", "reply"] {
+    println!("component  side    calls  by code  seconds a call  tokens");
+    for name in ["order", "desk", "reply"] {
         let Some(known) = ctx.describe(name) else { continue };
         let seconds = known.mean_micros.map_or("-".to_owned(), |micros| format!("{:.4}", micros as f64 / 1e6));
         let (side, tokens) = (known.side.as_str(), known.usage.tokens());
-        println!("{name:11}  {side:6}  {:5}  {:7}  {seconds:>14}  {tokens:6}", known.calls, known.by_code);
+        println!("{name:9}  {side:6}  {:5}  {:7}  {seconds:>14}  {tokens:6}", known.calls, known.by_code);
     }
     Ok(())
 }

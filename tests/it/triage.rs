@@ -11,12 +11,12 @@ use crate::server::{Received, Reply, Server};
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/ticket-triage");
 const ORDER: &str = "```rust\npub fn order(input: Input) -> Option<Output> {\n    let text = format!(\"{} {}\", input.subject, \
     input.body);\n    let found = text.find(\"PL-\").and_then(|start| text.get(start..start + 8));\n    \
-    Some(found.unwrap_or(\"none\").to_owned())\n}\n```";
+    Some(found.unwrap_or(\"no order\").to_owned())\n}\n```";
 /// It leaves to the model what has none of its words.
-const MONEY: &str = "```rust\npub fn about_money(input: Input) -> Option<Output> {\n    let text = format!(\"{} {}\", \
+const MONEY: &str = "```rust\npub fn desk(input: Input) -> Option<Output> {\n    let text = format!(\"{} {}\", \
     input.subject, input.body).to_lowercase();\n    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));\n    \
-    if has(&[\"refund\", \"paid\", \"price\", \"invoice\", \"money\", \"charge\"]) {\n        return Some(Output::Yes);\n    }\n    \
-    has(&[\"app\", \"sensor\", \"rain\", \"wind\", \"password\", \"alert\"]).then_some(Output::No)\n}\n```";
+    if has(&[\"refund\", \"paid\", \"price\", \"invoice\", \"money\", \"charge\"]) {\n        return Some(Output::Billing);\n    }\n    \
+    has(&[\"app\", \"sensor\", \"rain\", \"wind\", \"password\", \"alert\"]).then_some(Output::Support)\n}\n```";
 
 /// What the server says to a request: it knows the numbers and the words, and writes the code above.
 fn says(request: &Received, _: usize) -> Reply {
@@ -25,18 +25,18 @@ fn says(request: &Received, _: usize) -> Reply {
     if text.contains("pub fn order(") {
         return Reply::chat(ORDER);
     }
-    if text.contains("pub fn about_money(") {
+    if text.contains("pub fn desk(") {
         return Reply::chat(MONEY);
     }
-    let ticket = text.lines().rev().find(|line| line.starts_with('{')).unwrap().to_owned();
-    if text.contains("Finds the order number") {
-        let found = ticket.find("PL-").map_or("none", |start| &ticket[start..start + 8]);
+    let ticket = text.lines().rev().find_map(|line| line.strip_prefix("Input: ")).unwrap().to_owned();
+    if text.contains("Copies the order number") {
+        let found = ticket.find("PL-").map_or("no order", |start| &ticket[start..start + 8]);
         return Reply::chat(found);
     }
-    if text.contains("about money (") {
+    if text.contains("Which desk") {
         let lower = ticket.to_lowercase();
         let words = ["refund", "paid", "price", "invoice", "money", "charge"];
-        return Reply::chat(if words.iter().any(|word| lower.contains(word)) { "\"yes\"" } else { "\"no\"" });
+        return Reply::chat(if words.iter().any(|word| lower.contains(word)) { "\"billing\"" } else { "\"support\"" });
     }
     Reply::chat("Thank you for writing. We look into it today.")
 }
@@ -53,21 +53,20 @@ fn its_components_go_from_models_to_code_and_one_goes_back() {
     let run = Run::from(walk.output().unwrap()).expect(0);
     let table = |part: usize| -> Vec<Vec<String>> {
         let of = run.stdout.split("tickets triaged").nth(part).expect("the program ran so often");
-        let lines =
-            of.lines().filter(|line| ["order ", "about_money ", "reply "].iter().any(|name| line.starts_with(name)));
+        let lines = of.lines().filter(|line| ["order ", "desk ", "reply "].iter().any(|name| line.starts_with(name)));
         lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
     };
     // Name, side, calls, by code.
     let row = |cells: &[String]| cells[..4].join(" ");
     let before: Vec<String> = table(1).iter().map(|cells| row(cells)).collect();
-    assert_eq!(before, ["order model 160 0", "about_money model 160 0", "reply model 3 0"], "{run}");
+    assert_eq!(before, ["order model 160 0", "desk model 160 0", "reply model 3 0"], "{run}");
     let after = table(2);
     assert_eq!(row(&after[0]), "order hybrid 148 148", "{run}");
-    assert_eq!(&after[1][..3], ["about_money", "hybrid", "148"], "{run}");
+    assert_eq!(&after[1][..3], ["desk", "hybrid", "148"], "{run}");
     let by_code: u32 = after[1][3].parse().unwrap();
     assert!(by_code > 50 && by_code < 148, "what has none of its words is the model's: {run}");
     assert!(table(3)[0].starts_with(&["order".to_owned(), "model".to_owned()]), "{run}");
-    for commit in ["three components, each a model", "harden order", "harden about_money", "soften order"] {
+    for commit in ["three components, each a model", "harden order", "harden desk", "soften order"] {
         assert!(run.stdout.contains(commit), "{commit}: {run}");
     }
     let inside = env.run("git", &["status", "--porcelain"], "triage");
