@@ -39,8 +39,10 @@ const ENGINE: &str = "llama-cpp-2 0.1.160";
 const CHUNK: usize = 128;
 /// Cells of the cache come in multiples of this.
 const CELLS: usize = 256;
-/// Room for computed prompts and samples, in bytes; a request that needs more is decoded in a narrower batch.
+/// Room for samples and their own prompts, in bytes; a request that needs more is decoded in a narrower batch.
 const CACHE_BYTES: usize = 1 << 30;
+/// Room for prompts that stay computed, in bytes.
+const PROMPT_BYTES: usize = 1 << 28;
 /// Largest cache of a single sequence, in bytes.
 const LARGEST_SEQUENCE: usize = 2 << 30;
 /// Longest answer where nobody says, in tokens: for one function, and for anything else.
@@ -291,12 +293,12 @@ struct Room<'m> {
     batch: LlamaBatch<'static>,
     slots: usize,
     cells: usize,
-    prompts: [Prefilled; PROMPTS],
+    prompts: Vec<Prefilled>,
     /// Prompts that were asked for so far.
     asked: u64,
 }
 
-/// Prompts that stay computed: a program whose components take turns asks with the same few beginnings again and again.
+/// Most prompts that stay computed: a program whose components take turns asks with the same few beginnings again and again.
 const PROMPTS: usize = 6;
 /// Prompts that one request can have, one in each style.
 const STYLES: usize = 2;
@@ -520,12 +522,13 @@ impl<'m> Engine<'m> {
             )));
         }
         // A function of this request alone, not of those before it: results depend on the width.
-        let slots = (CACHE_BYTES / sequence_bytes).saturating_sub(PROMPTS).clamp(1, self.options.width);
+        let slots = (CACHE_BYTES / sequence_bytes).saturating_sub(STYLES).clamp(1, self.options.width);
         if self.room.as_ref().is_some_and(|room| room.slots == slots && room.cells >= cells) {
             return Ok(());
         }
+        let prompts = (PROMPT_BYTES / sequence_bytes).clamp(STYLES, PROMPTS);
         self.room = None;
-        let sequences = slots + PROMPTS;
+        let sequences = slots + prompts;
         let context_cells = u32::try_from(cells * sequences).ok().and_then(NonZeroU32::new);
         let threads = self.options.threads as i32;
         let parameters = LlamaContextParams::default()
@@ -545,7 +548,7 @@ impl<'m> Engine<'m> {
             batch: LlamaBatch::new(CHUNK.max(slots), 1),
             slots,
             cells,
-            prompts: Default::default(),
+            prompts: std::iter::repeat_with(Prefilled::default).take(prompts).collect(),
             asked: 0,
         });
         Ok(())
@@ -658,13 +661,15 @@ impl Room<'_> {
     /// otherwise the one that was not asked for the longest, with that beginning copied into it. Those in `taken` stay.
     fn nearest(&mut self, tokens: &[LlamaToken], taken: &[Option<usize>]) -> Result<usize, ModelError> {
         let common = |at: usize| common(&self.prompts[at].tokens, tokens);
-        let like = (0..PROMPTS).max_by_key(|at| (common(*at), Reverse(self.prompts[*at].last))).expect("some prompts");
+        let like = (0..self.prompts.len())
+            .max_by_key(|at| (common(*at), Reverse(self.prompts[*at].last)))
+            .expect("some prompts");
         let is_free = |at: &usize| !taken.contains(&Some(*at));
         let is_mostly_common = 2 * common(like) >= self.prompts[like].tokens.len();
         let prompt = if is_free(&like) && is_mostly_common {
             like
         } else {
-            let oldest = (0..PROMPTS).filter(is_free).min_by_key(|at| self.prompts[*at].last);
+            let oldest = (0..self.prompts.len()).filter(is_free).min_by_key(|at| self.prompts[*at].last);
             let oldest = oldest.expect("more prompts than styles");
             if common(like) / CHUNK > common(oldest) / CHUNK {
                 self.copy(self.slots + like, self.slots + oldest)?;

@@ -355,28 +355,24 @@ pub(crate) mod embedded {
     /// Prompts stay computed, are copied and are replaced by others: nothing of that may be seen in what is answered.
     #[tokio::test]
     async fn what_was_asked_before_changes_no_answer() {
-        let head =
-            |of: &str| format!("{of} Answer with Rust code only, and mind the edges of every range.\n").repeat(12);
-        let heads = [head("You are an expert."), head("Be brief.")];
-        let ask = |number: usize| {
-            let user = format!("{}Write a function that adds {number} to its argument.", heads[number % 2]);
-            Prompt { user, continuation: None, ..task() }
+        let head = |of: &str| format!("{of} Say it in plain words, and mind that it stays short.\n").repeat(11);
+        let heads = [head("You are a poet."), head("Be strange.")];
+        let ask = |number: usize| Prompt {
+            user: format!("{}Begin a story about the number {number}.", heads[number % 2]),
+            opening: String::new(),
+            // A second style now and then: it needs a place of its own.
+            continuation: task().continuation.filter(|_| number % 3 == 0),
+            ..task()
         };
         let hot = Parameters { temperature: Some(1.5), top_p: 1.0, max_tokens: Some(12), seed: 5 };
-        let numbers = [0, 1, 2, 3, 4, 5, 6, 7, 0, 1];
+        let numbers = [0, 1, 2, 3, 4, 5, 6, 7, 0];
         let mut answers = Vec::new();
         for is_backwards in [false, true] {
             let model = test_model().await;
             let mut said = vec![String::new(); numbers.len()];
             for at in 0..numbers.len() {
                 let at = if is_backwards { numbers.len() - 1 - at } else { at };
-                // With the second style now and then, which needs a place of its own.
-                let prompt = if numbers[at] % 3 == 0 {
-                    Prompt { continuation: task().continuation, ..ask(numbers[at]) }
-                } else {
-                    ask(numbers[at])
-                };
-                let run = draw(&model, &prompt, &hot, 0, 2).await;
+                let run = draw(&model, &ask(numbers[at]), &hot, 0, 2).await;
                 assert_eq!(run.result, Ok(()));
                 said[at] = run.completions.iter().map(|one| format!("{}: {}\n", one.style, one.text)).collect();
             }
