@@ -361,7 +361,7 @@ pub(crate) mod embedded {
             user: format!("{}Begin a story about the number {number}.", heads[number % 2]),
             opening: String::new(),
             // A second style now and then: it needs a place of its own.
-            continuation: task().continuation.filter(|_| number % 3 == 0),
+            continuation: task().continuation.filter(|_| number.is_multiple_of(3)),
             ..task()
         };
         let hot = Parameters { temperature: Some(1.5), top_p: 1.0, max_tokens: Some(12), seed: 5 };
