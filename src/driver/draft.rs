@@ -23,6 +23,7 @@ use crate::digest::sha256;
 use crate::error::{Error, ExitCode};
 use crate::event::Event;
 use crate::ledger::{Ended, Ending, Phase, Repair, Start};
+use crate::model::stop::stutters;
 use crate::model::{Completion, Drawn, Finish, Model, ModelError, Parameters, Talk};
 use crate::options::Plan;
 use crate::prompt::{Prompt, Stories};
@@ -500,6 +501,9 @@ async fn read(
         let said = said.join(" ");
         let said = if said.is_empty() { String::new() } else { format!(": {}", cut(&said, 300)) };
         return Ok(Read::Nothing(format!("the model declined{said}")));
+    }
+    if completion.finish == Finish::Length && stutters(&completion.text) {
+        return Ok(Read::Nothing("the model wrote the same few characters again and again".to_owned()));
     }
     if completion.finish == Finish::Length {
         let count = completion.completion_tokens;

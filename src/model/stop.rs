@@ -10,6 +10,10 @@ const LONGEST_PERIOD: usize = 4;
 /// A pattern that repeats more often than this is a loop.
 const MOST_REPEATS: usize = 20;
 
+/// Longest repeating pattern within a line that is recognised as a loop, in characters, and how long it goes on then.
+const LONGEST_STUTTER: usize = 8;
+const LONG_STUTTER: usize = 240;
+
 /// Why a completion is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -26,6 +30,7 @@ pub struct Watch {
     aim: Aim,
     line_start: usize,
     loops: Loops,
+    stutter: Stutter,
 }
 
 #[derive(Debug)]
@@ -57,6 +62,7 @@ impl Watch {
             aim,
             line_start: opening.rfind('\n').map_or(0, |at| at + 1),
             loops: Loops::default(),
+            stutter: Stutter::default(),
         }
     }
 
@@ -74,6 +80,10 @@ impl Watch {
                 }
             } else {
                 self.text.push(character);
+                // JSON is a single line, however long; in code there are rulers and tables.
+                if matches!(self.aim, Aim::Free) && self.stutter.push(character) {
+                    return Some(End::Loop);
+                }
             }
             if character == '\n' {
                 let line = self.text[self.line_start..].trim_end();
@@ -98,6 +108,13 @@ impl Watch {
 /// Whether `opening` begins a single function, so that its closing brace ends the completion.
 pub fn opens_function(opening: &str) -> bool {
     opening.trim_end().ends_with('{')
+}
+
+/// Whether a text ends in the same few characters again and again.
+pub fn stutters(text: &str) -> bool {
+    let start = text.char_indices().rev().take(LONG_STUTTER + LONGEST_STUTTER).last().map_or(0, |(at, _)| at);
+    let mut stutter = Stutter::default();
+    text[start..].chars().fold(false, |_, character| stutter.push(character))
 }
 
 fn without_fence(opening: &str) -> &str {
@@ -125,6 +142,24 @@ impl Loops {
         self.lines.push_front(line.to_owned());
         self.lines.truncate(LONGEST_PERIOD);
         self.runs.iter().enumerate().any(|(back, &run)| run >= MOST_REPEATS * (back + 1))
+    }
+}
+
+/// The last few characters, and for each period how many in a row equalled the one so far back.
+#[derive(Debug, Default)]
+struct Stutter {
+    last: VecDeque<char>,
+    runs: [usize; LONGEST_STUTTER],
+}
+
+impl Stutter {
+    fn push(&mut self, character: char) -> bool {
+        for (back, run) in self.runs.iter_mut().enumerate() {
+            *run = if self.last.get(back) == Some(&character) { *run + 1 } else { 0 };
+        }
+        self.last.push_front(character);
+        self.last.truncate(LONGEST_STUTTER);
+        self.runs.iter().any(|run| *run >= LONG_STUTTER)
     }
 }
 
@@ -362,6 +397,17 @@ mod tests {
         assert_eq!(ended("fn f() {\n", &"    x += 1;\n".repeat(20)).0, None);
         let different: String = (0..500).map(|line| format!("    x += {line};\n")).collect();
         assert_eq!(ended("fn f() {\n", &different).0, None);
+    }
+
+    #[test]
+    fn the_same_few_characters_again_and_again_are_noticed_where_the_answer_is_no_code() {
+        let stuck = format!("{{\"call\": \"{}", "\\\"".repeat(200));
+        let (end, text) = ended("", &stuck);
+        assert!(end == Some(End::Loop) && text.len() < stuck.len(), "{end:?} {text}");
+        assert!(stutters(&text) && stutters(&stuck));
+        let fine = format!("{{\"ruler\": \"{}\"}}", "-".repeat(120));
+        assert!(ended("", &fine).0.is_none() && !stutters(&fine));
+        assert_eq!(ended("```rust\n", &"=".repeat(500)).0, None);
     }
 
     #[test]

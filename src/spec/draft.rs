@@ -15,7 +15,7 @@ use crate::syntax::{deep, is_hidden};
 /// Most examples of a draft.
 const MOST_EXAMPLES: usize = 16;
 /// Most questions of a draft.
-const MOST_QUESTIONS: usize = 12;
+const MOST_QUESTIONS: usize = 6;
 /// Longest question that is written down, in characters.
 const LONGEST_QUESTION: usize = 300;
 /// Most keys that are told of those that were left out.
