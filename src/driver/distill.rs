@@ -169,9 +169,9 @@ impl Distilling<'_> {
             }
             let Some((source, failure)) = flaw.filter(|_| !is_enough && !is_last && number < most) else { break };
             session.tell(Event::Note(format!(
-            "`{name}`: no program answers enough and is right often enough; the nearest goes back with inputs that it does \
-             not answer as the model did"
-        )));
+                "`{name}`: no program answers enough and is right often enough; the nearest goes back with inputs that it \
+                 does not answer as the model did"
+            )));
             let flaw = Flaw { code: &source, compiles: true, failure_code: "", failure: &failure };
             prompt = session.templates.render_repair(&loaded.spec, &task, &flaw)?;
             // The same function is wanted, and nothing around it.
