@@ -11,6 +11,7 @@ use super::tools::Tools;
 use super::{ModelComponent, ROUNDS, reply};
 use crate::harness::{CallError, Class, Context};
 use crate::model::purse::{Purse, draw_within};
+use crate::model::stop::stutters;
 use crate::model::{Completion, Drawn, Finish, Model, ModelError, Parameters, Request, Said, Talk, ToolResult, Turn};
 use crate::prompt::{Prompt, is_text};
 use crate::schema::Schema;
@@ -107,8 +108,11 @@ impl<'a> Talking<'a> {
             }
             if completion.finish == Finish::Length {
                 let count = completion.completion_tokens;
-                let message =
-                    format!("the answer was cut off after {count} tokens; `sampling.max_tokens` is its limit");
+                let why = match stutters(&completion.text) {
+                    true => ": it was the same few characters again and again",
+                    false => "; `sampling.max_tokens` is its limit",
+                };
+                let message = format!("the answer was cut off after {count} tokens{why}");
                 return Err(self.error(Class::FormatViolation, message));
             }
             if !completion.calls.is_empty() {

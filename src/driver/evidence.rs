@@ -99,3 +99,22 @@ fn modal(traces: &[&Trace]) -> (Vec<(Value, Value)>, usize) {
     }
     (modal, unstable)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn code_promises_a_certificate_where_it_answers_enough_and_is_seldom_wrong() {
+        let window = Window { after: 0, until: 1, cases: 80, duplicates: 0 };
+        let modal = (0..40).map(|input| (json!(input), json!("none"))).collect();
+        let evidence = Evidence { traces: Traces::default(), modal, unstable: 0, cases: (0..80).collect(), window };
+        let asked = Hardening { share: 0.5, agreement: 0.8, alpha: 0.05 };
+        let promises = |found: (usize, usize)| evidence.promises(&asked, &Tries::default(), found);
+        assert!(promises((40, 0)) && promises((15, 0)));
+        assert!(!promises((10, 0)), "twenty answers later are too few, however right");
+        assert!(promises((37, 3)) && !promises((33, 7)), "14 of 80 are too many, though fewer than one in five");
+    }
+}

@@ -375,15 +375,26 @@ fn stories_come_from_standard_input_and_have_limits() {
 }
 
 #[test]
+fn a_reply_that_stutters_is_asked_for_again() {
+    let stuck = format!("{{\"kind\": \"function\", \"description\": \"{}", "\\\"".repeat(300));
+    let (env, server) = env(vec![ended("length", &stuck), chat(&draft(json!({})))]);
+    let run = env.llmc(&["new", "slugify", "--from", "stories.md"]).expect(0);
+    assert!(run.stderr.contains("the same few characters again and again"), "{run}");
+    assert_eq!(asked(&server, 1), asked(&server, 0), "what it wrote is not sent back");
+}
+
+/// A reply that ends so.
+fn ended(finish: &str, text: &str) -> Reply {
+    let body = json!({
+        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish}],
+        "usage": {"prompt_tokens": 900, "completion_tokens": 4096},
+    });
+    Reply::new(200, body.to_string())
+}
+
+#[test]
 fn a_reply_that_was_cut_off_or_refused_says_so() {
-    let body = |finish: &str, text: &str| {
-        let body = json!({
-            "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish}],
-            "usage": {"prompt_tokens": 900, "completion_tokens": 4096},
-        });
-        Reply::new(200, body.to_string())
-    };
-    let (env, server) = env(vec![body("length", "{\"kind\": \"func"), body("content_filter", "")]);
+    let (env, server) = env(vec![ended("length", "{\"kind\": \"func"), ended("content_filter", "")]);
     let run = env.llmc(&["new", "slugify", "--from", "stories.md"]).expect(3);
     assert!(run.stderr.contains("cut off after 4096 tokens") && run.stderr.contains("max_tokens"), "{run}");
     assert_eq!(server.received().len(), 1);
